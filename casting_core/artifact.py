@@ -1,0 +1,110 @@
+"""Model artifacts: a folder with `weights.safetensors` and `card.json`, published whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import safetensors.torch
+
+from casting_core.card import ModelCard
+from casting_core.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+WEIGHTS = "weights.safetensors"
+CARD = "card.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """An artifact as read: its card, its weights, and the sha256 that stands for all of it."""
+
+    url: str
+    card: ModelCard
+    weights: dict[str, torch.Tensor]
+    sha256: str
+
+
+def library_versions() -> dict[str, str]:
+    """The libraries that decide what a model computes."""
+    return {name: version(name) for name in ("torch", "torchvision", "pillow", "numpy", "safetensors")}
+
+
+def encode_weights(weights: Mapping[str, torch.Tensor]) -> bytes:
+    """The weights as safetensors, which holds numbers alone and runs no code when read."""
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+
+
+def publish_artifact(
+    models_url: str,
+    *,
+    card: ModelCard,
+    weights: bytes,
+    files: Mapping[str, bytes] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[str, str]:
+    """Write an artifact below `models_url` and return its URL and sha256.
+
+    The card is written last, and an artifact without a card is not loaded: one that was interrupted never serves.
+    Raises ArtifactCorrupt when the weights are not those the card names or the version is taken by other bytes.
+    """
+    if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
+        raise ArtifactCorrupt(f"The weights for {card.version} are not those that its card names; nothing was written.")
+    filesystem, root = fsspec.core.url_to_fs(models_url, **dict(options or {}))
+    folder = f"{root.rstrip('/')}/{card.version}"
+    url = str(filesystem.unstrip_protocol(folder))
+    content = card.to_bytes()
+    if filesystem.exists(f"{folder}/{CARD}") and filesystem.cat_file(f"{folder}/{CARD}") != content:
+        raise ArtifactCorrupt(f"{url} holds another model already; versions are never overwritten.")
+    filesystem.makedirs(folder, exist_ok=True)
+    for name, data in {WEIGHTS: weights, **(files or {}), CARD: content}.items():
+        partial = f"{folder}/.{name}.partial"
+        filesystem.pipe_file(partial, data)
+        filesystem.mv(partial, f"{folder}/{name}")
+    return url, hashlib.sha256(content).hexdigest()
+
+
+def read_artifact(
+    url: str, *, expected_sha256: str | None = None, options: Mapping[str, Any] | None = None
+) -> Artifact:
+    """Read an artifact and check every byte of it, first the card against `expected_sha256`, then weights against card.
+
+    Raises ArtifactMissing, ArtifactCorrupt, CardIncomplete or StorageUnavailable.
+    """
+    filesystem, folder = fsspec.core.url_to_fs(url, **dict(options or {}))
+    card_bytes = _read(filesystem, f"{folder}/{CARD}")
+    sha256 = hashlib.sha256(card_bytes).hexdigest()
+    if expected_sha256 is not None and sha256 != expected_sha256:
+        raise ArtifactCorrupt(
+            f"{url}/{CARD} hashes to {sha256}, but the registry says {expected_sha256}. "
+            "It was changed after it was registered: restore the artifact, or promote another model."
+        )
+    card = ModelCard.from_bytes(card_bytes, where=f"{url}/{CARD}")
+    weights = _read(filesystem, f"{folder}/{WEIGHTS}")
+    found = hashlib.sha256(weights).hexdigest()
+    if found != card.weights_sha256:
+        raise ArtifactCorrupt(
+            f"{url}/{WEIGHTS} hashes to {found}, but its card says {card.weights_sha256}. "
+            "The file is damaged or was exchanged: restore the artifact, or promote another model."
+        )
+    return Artifact(url=url, card=card, weights=safetensors.torch.load(weights), sha256=sha256)
+
+
+def _read(filesystem: Any, path: str) -> bytes:
+    try:
+        content: bytes = filesystem.cat_file(path)
+    except FileNotFoundError as error:
+        raise ArtifactMissing(
+            f"The model artifact lacks {filesystem.unstrip_protocol(path)}. Restore it from a backup, "
+            "promote another model, or train one."
+        ) from error
+    except OSError as error:
+        raise StorageUnavailable(f"{filesystem.unstrip_protocol(path)} cannot be read: {error}.") from error
+    return content

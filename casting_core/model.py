@@ -1,0 +1,93 @@
+"""Networks: any torchvision classifier with a head for two classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torchvision import models
+
+from casting_core.errors import ArtifactCorrupt, InvalidInput, UnknownArchitecture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from casting_core.artifact import Artifact
+
+
+def build_network(architecture: str) -> torch.nn.Module:
+    """Build a torchvision classifier by name with random weights and two outputs. Raises UnknownArchitecture."""
+    # A network with side heads returns something else than logits.
+    options = {"aux_logits": False, "init_weights": True} if architecture in ("googlenet", "inception_v3") else {}
+    known = models.list_models(module=models)
+    if architecture not in known:
+        close = [name for name in known if name.rstrip("0123456789") == architecture.rstrip("0123456789")][:6]
+        raise UnknownArchitecture(
+            f"{architecture!r} is not a classifier of torchvision. Close ones: {', '.join(close or known[:6])}; "
+            "all of them: torchvision.models.list_models()."
+        )
+    network: torch.nn.Module = models.get_model(architecture, weights=None, num_classes=2, **options)
+    return network
+
+
+def load_network(artifact: Artifact) -> torch.nn.Module:
+    """Rebuild the network of an artifact, ready to predict. Raises UnknownArchitecture or ArtifactCorrupt."""
+    network = build_network(artifact.card.architecture)
+    try:
+        network.load_state_dict(artifact.weights)
+    except RuntimeError as error:
+        raise ArtifactCorrupt(
+            f"The weights in {artifact.url} are not those of a two-class {artifact.card.architecture}: {error}"
+        ) from error
+    return network.eval()
+
+
+def pretrained_network(architecture: str, source: str | Path) -> torch.nn.Module:
+    """Build a network whose body starts from weights; the two-class head stays random.
+
+    `source` is "imagenet" (torchvision's download), "none", or a file with a state dict of the same architecture,
+    read as numbers only. Raises InvalidInput when the file is not one, or is of another architecture.
+    """
+    network = build_network(architecture)
+    if str(source) == "none":
+        return network
+    if str(source) == "imagenet":
+        weights = models.get_model_weights(architecture).DEFAULT.get_state_dict(progress=True, check_hash=True)
+    else:
+        weights = _read_state_dict(source)
+    _fill_body(network, weights, architecture=architecture, source=source)
+    return network
+
+
+def _read_state_dict(source: str | Path) -> Mapping[str, torch.Tensor]:
+    try:
+        weights = torch.load(source, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"There is no file {source} to start from; give a state dict, 'imagenet' or 'none'."
+        ) from error
+    except Exception as error:
+        raise InvalidInput(
+            f"{source} is not a file of plain weights ({type(error).__name__}). Save it with "
+            "torch.save(model.state_dict(), file)."
+        ) from error
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise InvalidInput(f"{source} holds no state dict. Save it with torch.save(model.state_dict(), file).")
+    return weights
+
+
+def _fill_body(
+    network: torch.nn.Module, weights: Mapping[str, torch.Tensor], *, architecture: str, source: str | Path
+) -> None:
+    own = network.state_dict()
+    fitting = {name: value.float() for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    missing = [name for name in own if name not in fitting]
+    head = {name for name in missing if name.split(".")[0] in ("classifier", "fc", "head", "heads")}
+    if set(missing) != head:
+        lacking = [name for name in missing if name not in head]
+        raise InvalidInput(
+            f"{source} does not fit a {architecture}: {len(lacking)} of its {len(own)} tensors are missing or of "
+            f"another shape ({', '.join(lacking[:3])}, ...). Name the architecture that the file is of."
+        )
+    network.load_state_dict(fitting, strict=False)

@@ -1,0 +1,68 @@
+"""From decoded pictures to the batches that a network takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_Rgb = tuple[float, float, float]
+_PositiveRgb = tuple[
+    Annotated[float, Field(gt=0)],
+    Annotated[float, Field(gt=0)],
+    Annotated[float, Field(gt=0)],
+]
+
+
+class Preprocessing(BaseModel):
+    """How a picture fills the network's input.
+
+    The whole picture is scaled to fit a square of `side` pixels (bilinear, anti-aliased) and the rest is black: a crop
+    would cut the rim, where castings chip. `mean` and `std` are per RGB channel, of values in 0..1; the defaults are
+    ImageNet's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    side: int = Field(default=224, ge=32, le=4096)
+    mean: _Rgb = (0.485, 0.456, 0.406)
+    std: _PositiveRgb = (0.229, 0.224, 0.225)
+
+
+def fit_square(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """Scale a picture of mode L or RGB into a square: uint8 [C, side, side] with C = 1 or 3."""
+    if image.size != (side, side):
+        scale = side / max(image.size)
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+        if scaled.size == (side, side):
+            image = scaled
+        else:
+            image = Image.new(image.mode, (side, side))
+            image.paste(scaled, ((side - width) // 2, (side - height) // 2))
+    pixels = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))  # noqa: PLR2004
+
+
+def stack(pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    """Stack equal squares [C, S, S] into one uint8 batch [B, C, S, S]."""
+    return torch.from_numpy(np.stack(pictures))
+
+
+def normalise(batch: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+    """Turn a uint8 batch [B, 1 or 3, S, S], on any device, into float32 [B, 3, S, S], channels last.
+
+    Grey is spread over three channels here, so that one byte a pixel is all that travels to the device.
+    """
+    mean = torch.tensor(preprocessing.mean, device=batch.device).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=batch.device).view(1, 3, 1, 1)
+    scaled = (batch.float() / 255.0 - mean) / std
+    return scaled.to(memory_format=torch.channels_last)

@@ -1,0 +1,128 @@
+"""From bytes to predictions, the same way in training's evaluation, the hourly run and `casting predict`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import torch
+from torch.fx.experimental.optimization import fuse
+
+from casting_core.images import read_image
+from casting_core.model import load_network
+from casting_core.preprocess import fit_square, normalise, stack
+from casting_core.types import Prediction, Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from casting_core.artifact import Artifact
+    from casting_core.card import ModelCard
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Where a model runs, and in which precision."""
+
+    device: torch.device
+    precision: torch.dtype
+
+
+class Scorer:
+    """A loaded model that judges pictures. Safe to use from many threads: the network itself runs in one.
+
+    One thread, because several would share the same cores or the same card, and each would hold its own worker pool.
+    """
+
+    def __init__(self, network: torch.nn.Module, card: ModelCard, hardware: Hardware, *, batch_size: int) -> None:
+        self.card = card
+        self.hardware = hardware
+        self.batch_size = batch_size
+        self._network = prepare_network(network, hardware)
+        self._forward = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forward")
+        self._decoders = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode")
+
+    def judge(self, contents: Mapping[Key, bytes | Rejection]) -> dict[Key, Prediction | Rejection]:
+        """Judge pictures given as file contents; what was rejected before stays rejected. One outcome for every key."""
+        pictures = dict(zip(contents, self._decoders.map(self.prepare, contents.values()), strict=True))
+        readable = {key: picture for key, picture in pictures.items() if not isinstance(picture, Rejection)}
+        outcomes: dict[Key, Prediction | Rejection] = {
+            key: picture for key, picture in pictures.items() if isinstance(picture, Rejection)
+        }
+        for key, p_defective in zip(readable, self.predict(list(readable.values())), strict=True):
+            outcomes[key] = self._prediction(p_defective)
+        return outcomes
+
+    def prepare(self, content: bytes | Rejection) -> NDArray[np.uint8] | Rejection:
+        """Decode one file into the network's square, uint8 [C, S, S], or say why it cannot be judged."""
+        if isinstance(content, Rejection):
+            return content
+        image = read_image(content, gate=self.card.gate, decoding=self.card.decoding)
+        return image if isinstance(image, Rejection) else fit_square(image, self.card.preprocessing.side)
+
+    def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
+        """Calibrated p_defective for each prepared picture [C, S, S], in batches of at most `batch_size`."""
+        batches = [pictures[start : start + self.batch_size] for start in range(0, len(pictures), self.batch_size)]
+        return [p for ps in self._forward.map(self._run, batches) for p in ps]
+
+    def _run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
+        try:
+            batch = stack(pictures).to(self.hardware.device, non_blocking=True)
+            return self.forward(batch).tolist()
+        except torch.cuda.OutOfMemoryError:
+            if len(pictures) == 1:
+                raise
+            torch.cuda.empty_cache()
+            self.batch_size = max(1, len(pictures) // 2)
+            half = len(pictures) // 2
+            return self._run(pictures[:half]) + self._run(pictures[half:])
+
+    @torch.inference_mode()
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """p_defective, float64 [B], of a uint8 batch [B, 1 or 3, S, S] on the scorer's device."""
+        inputs = normalise(batch, self.card.preprocessing).to(self.hardware.precision)
+        logits = self._network(inputs).double() / self.card.temperature
+        return torch.softmax(logits, dim=1)[:, self.card.classes.index("defective")].cpu()
+
+    def _prediction(self, p_defective: float) -> Prediction:
+        return Prediction(p_defective=p_defective, verdict=self.card.thresholds.verdict(p_defective))
+
+
+def load_scorer(artifact: Artifact, *, device: DeviceName = "auto", batch_size: int | None = None) -> Scorer:
+    """Load an artifact onto a device: the graphics card where there is one, unless told otherwise."""
+    hardware = choose_hardware(device, precision=artifact.card.serving.precision)
+    if batch_size is None:
+        batch_size = 256 if hardware.device.type == "cuda" else 32
+    return Scorer(load_network(artifact), artifact.card, hardware, batch_size=batch_size)
+
+
+def choose_hardware(device: DeviceName, *, precision: Literal["float32", "bfloat16"]) -> Hardware:
+    """Pick device and precision. A processor without bfloat16 arithmetic takes float32, which is the more exact."""
+    name = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    half = precision == "bfloat16" and (name == "cuda" or cpu_has_bfloat16())
+    return Hardware(device=torch.device(name), precision=torch.bfloat16 if half else torch.float32)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware; emulation is slower than float32."""
+    # torch's public capability names stop at AVX512, which says nothing of bfloat16.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+
+
+def prepare_network(network: torch.nn.Module, hardware: Hardware) -> torch.nn.Module:
+    """Fold batch norm into the convolutions and bring the network to device and precision, channels last."""
+    network = network.eval()
+    # A network whose course depends on its input cannot be traced; it is served as it is, only slower.
+    with contextlib.suppress(torch.fx.proxy.TraceError, TypeError):
+        network = fuse(network)
+    placed: torch.nn.Module = network.to(device=hardware.device, dtype=hardware.precision)
+    return placed.to(memory_format=torch.channels_last)

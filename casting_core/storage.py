@@ -1,0 +1,261 @@
+"""Object storage: what lies in a folder, and the bytes of an object as it was when it was listed.
+
+Any fsspec URL works. `file://` and `s3://` check while reading that the object is still the one that was listed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import fsspec
+from fsspec.asyn import sync
+
+from casting_core.errors import BucketMissing, InvalidInput, StorageDenied, StorageUnavailable
+from casting_core.types import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+# What a picture was when it was listed: its uri and etag.
+ObjectVersion = tuple[str, str]
+
+_REQUESTS_IN_FLIGHT = 32
+# Libraries whose errors mean that a request did not come through.
+_TRANSPORTS = frozenset(
+    {"aiohttp", "aiobotocore", "botocore", "urllib3", "requests", "google", "gcsfs", "azure", "adlfs"}
+)
+_OVERWRITTEN = Rejection(reason="missing", detail="overwritten after it was listed; the new picture is another image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectInfo:
+    """One object as a listing shows it. `key` is relative to the store's root."""
+
+    key: str
+    etag: str
+    size: int
+    stored_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """What lies directly in a folder; a folder that does not exist is empty."""
+
+    files: tuple[ObjectInfo, ...]
+    folders: tuple[str, ...]
+
+
+class ObjectStore:
+    """A bucket, or a folder of it, through fsspec.
+
+    Every method raises StorageUnavailable when storage does not answer, StorageDenied when it refuses the
+    credentials, and BucketMissing when the root does not exist.
+    """
+
+    # Whether an object is there whole or not at all; a file on disk is there while it is still being written.
+    writes_are_atomic = True
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        self._fs = filesystem
+        self._root = root.rstrip("/")
+
+    @property
+    def url(self) -> str:
+        """The root as a URL, without credentials."""
+        return str(self._fs.unstrip_protocol(self._root))
+
+    def uri(self, key: str) -> str:
+        """The full address of a key: half of an image's identity."""
+        return f"{self.url}/{key}"
+
+    def check_root(self) -> None:
+        """Look at the root once, so that a wrong address is told from an empty hour."""
+        try:
+            self._fs.ls(self._root, detail=False, refresh=True)
+        except FileNotFoundError as error:
+            if not self._root_is_just_empty():
+                raise BucketMissing(
+                    f"{self.url} does not exist. Create it, or correct the address (CASTING_IMAGES_URL)."
+                ) from error
+        except Exception as error:  # noqa: BLE001 - each kind is told apart there
+            _raise_translated(error, self.url)
+
+    def list_folder(self, prefix: str) -> Folder:
+        """List what lies directly below `prefix` ("" for the root), in one pass."""
+        path = f"{self._root}/{prefix}".rstrip("/")
+        try:
+            entries = self._fs.ls(path, detail=True, refresh=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return Folder(files=(), folders=())
+        except Exception as error:  # noqa: BLE001 - each kind is told apart there
+            _raise_translated(error, path)
+        files, folders = [], []
+        for entry in entries:
+            key = entry["name"][len(self._root) + 1 :]
+            # An object named like the folder itself is the marker that S3 browsers make for "new folder".
+            if key.rstrip("/") == prefix.rstrip("/"):
+                continue
+            if entry["type"] == "directory":
+                folders.append(key)
+            else:
+                files.append(self._info(entry))
+        return Folder(files=tuple(files), folders=tuple(folders))
+
+    def list_folders(self, prefixes: Sequence[str]) -> Iterator[Folder]:
+        """List many folders, in the order given; over a network many at a time."""
+        if not self._fs.async_impl:
+            yield from map(self.list_folder, prefixes)
+            return
+        with ThreadPoolExecutor(max_workers=_REQUESTS_IN_FLIGHT) as pool:
+            yield from pool.map(self.list_folder, prefixes)
+
+    def walk(self) -> list[ObjectInfo]:
+        """List every object below the root, at any depth."""
+        self.check_root()
+        try:
+            entries = self._fs.find(self._root, detail=True, refresh=True)
+        except Exception as error:  # noqa: BLE001 - each kind is told apart there
+            _raise_translated(error, self.url)
+        return [self._info(entry) for entry in entries.values() if entry["type"] != "directory"]
+
+    def fetch(self, objects: Sequence[ObjectVersion]) -> dict[ObjectVersion, bytes | Rejection]:
+        """Read objects given as (uri, etag): for each its bytes, or why they cannot be had.
+
+        An object that is gone, was overwritten or may not be read is a Rejection; trouble with the storage itself
+        raises, since another try may succeed.
+        """
+        with ThreadPoolExecutor(max_workers=_REQUESTS_IN_FLIGHT) as pool:
+            return dict(zip(objects, pool.map(self._fetch_one, objects), strict=True))
+
+    def _info(self, entry: Mapping[str, Any]) -> ObjectInfo:
+        key = entry["name"][len(self._root) + 1 :]
+        return ObjectInfo(key=key, etag=self._etag(entry), size=entry["size"], stored_at=self._stored_at(entry))
+
+    def _fetch_one(self, wanted: ObjectVersion) -> bytes | Rejection:
+        uri, etag = wanted
+        path = self._fs._strip_protocol(uri)  # noqa: SLF001 - fsspec has no public name for it
+        try:
+            return self._read(path, etag)
+        except Exception as error:  # noqa: BLE001 - each kind is told apart below
+            return _rejected(error, uri)
+
+    def _read(self, path: str, etag: str) -> bytes | Rejection:  # noqa: ARG002 - not every store can compare it
+        content: bytes = self._fs.cat_file(path)
+        return content
+
+    def _etag(self, entry: Mapping[str, Any]) -> str:
+        for name in ("ETag", "etag", "md5Hash", "content_md5", "checksum"):
+            if entry.get(name):
+                return str(entry[name]).strip('"')
+        return f"{self._stored_at(entry).timestamp():.6f}-{entry['size']}"
+
+    def _stored_at(self, entry: Mapping[str, Any]) -> datetime:
+        for name in ("LastModified", "last_modified", "updated", "mtime", "created"):
+            value = entry.get(name)
+            if isinstance(value, datetime):
+                return value.astimezone(UTC)
+            if isinstance(value, int | float):
+                return datetime.fromtimestamp(value, tz=UTC)
+        return datetime.now(tz=UTC)
+
+    def _root_is_just_empty(self) -> bool:
+        bucket = self._root.split("/", 1)[0]
+        return bool(bucket) and bucket != self._root and bool(self._fs.exists(bucket))
+
+
+class LocalStore(ObjectStore):
+    """A folder of this machine. Its etag is made of change time, size and inode."""
+
+    writes_are_atomic = False
+
+    def _etag(self, entry: Mapping[str, Any]) -> str:
+        return _stat_etag(entry["mtime"], entry["size"], entry["ino"])
+
+    def _read(self, path: str, etag: str) -> bytes | Rejection:
+        with open(path, "rb") as file:  # noqa: PTH123 - a Path costs as much as the read itself
+            content = file.read()
+            stat = os.fstat(file.fileno())
+        return content if _stat_etag(stat.st_mtime, stat.st_size, stat.st_ino) == etag else _OVERWRITTEN
+
+    def _root_is_just_empty(self) -> bool:
+        return False
+
+
+class S3Store(ObjectStore):
+    """A bucket behind the S3 API. One GET an object, refused by the server when the object has changed."""
+
+    def fetch(self, objects: Sequence[ObjectVersion]) -> dict[ObjectVersion, bytes | Rejection]:
+        """As ObjectStore.fetch; the requests are in flight together on fsspec's own event loop."""
+        return dict(zip(objects, sync(self._fs.loop, self._fetch_all, objects), strict=True))
+
+    async def _fetch_all(self, objects: Sequence[ObjectVersion]) -> list[bytes | Rejection]:
+        slots = asyncio.Semaphore(_REQUESTS_IN_FLIGHT)
+        return await asyncio.gather(*map(self._fetch_in_slot, objects, repeat(slots)))
+
+    async def _fetch_in_slot(self, wanted: ObjectVersion, slots: asyncio.Semaphore) -> bytes | Rejection:
+        uri, etag = wanted
+        bucket, key = self._fs._strip_protocol(uri).split("/", 1)  # noqa: SLF001 - fsspec has no public name for it
+        async with slots:
+            try:
+                # Not cat_file: it asks for the size first and cannot say If-Match.
+                response = await self._fs._call_s3(  # noqa: SLF001
+                    "get_object", Bucket=bucket, Key=key, IfMatch=f'"{etag}"'
+                )
+                async with response["Body"] as body:
+                    content: bytes = await body.read()
+            except Exception as error:  # noqa: BLE001 - each kind is told apart there
+                answer = getattr(error.__cause__, "response", {})
+                if answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == HTTPStatus.PRECONDITION_FAILED:
+                    return _OVERWRITTEN
+                return _rejected(error, uri)
+        return content
+
+
+def open_store(url: str, *, options: Mapping[str, Any] | None = None) -> ObjectStore:
+    """Open the store at an fsspec URL; nothing is asked of it yet.
+
+    `options` go to the file system (for s3fs: key, secret, endpoint_url, client_kwargs). Raises InvalidInput for a
+    URL whose kind of storage is unknown or not installed.
+    """
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url, **dict(options or {}))
+    except (ValueError, ImportError) as error:
+        raise InvalidInput(
+            f"{url!r} cannot be used as object storage: {error}. Give a file:// or s3:// URL."
+        ) from error
+    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+    kind = S3Store if "s3" in protocols else LocalStore if "file" in protocols else ObjectStore
+    return kind(filesystem, root)
+
+
+def _stat_etag(mtime: float, size: int, inode: int) -> str:
+    return f"{mtime:.6f}-{size:x}-{inode:x}"
+
+
+def _rejected(error: Exception, uri: str) -> Rejection:
+    """Tell an object that cannot be had from a storage that is in trouble, which raises."""
+    if isinstance(error, FileNotFoundError | IsADirectoryError):
+        return Rejection(reason="missing", detail="deleted after it was listed")
+    try:
+        _raise_translated(error, uri)
+    except StorageDenied:
+        return Rejection(reason="access_denied", detail="the storage credentials may not read this object")
+
+
+def _raise_translated(error: Exception, what: str) -> NoReturn:
+    """Raise what storage said as an error of this package; a defect of the program stays what it is."""
+    kind = type(error)
+    if isinstance(error, PermissionError) or "Credentials" in kind.__name__:
+        raise StorageDenied(
+            f"Access to {what} was refused: {error}. Check the credentials and their rights to list and read."
+        ) from error
+    if isinstance(error, OSError | TimeoutError | EOFError) or kind.__module__.split(".")[0] in _TRANSPORTS:
+        raise StorageUnavailable(f"Storage did not answer for {what}: {kind.__name__}: {error}.") from error
+    raise error

@@ -1,0 +1,1 @@
+"""Schema, migrations, queries and SQL views. Knows Postgres; never torch or Prefect."""

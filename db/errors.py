@@ -1,0 +1,38 @@
+"""Everything that `db` raises on purpose.
+
+DatabaseError
+├── DatabaseUnavailable  no connection; worth another try
+├── SchemaOutdated       migrations are missing
+├── SchemaNewer          the database was migrated by a later release
+├── NoChampion           no model is promoted yet
+├── UnknownModel         no model of that version
+└── EmbeddedFailed       the embedded Postgres did not start
+"""
+
+
+class DatabaseError(Exception):
+    """The root of this package's errors. The message says what happened, to which thing, and what to do."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """No connection to the database; the same request may succeed later."""
+
+
+class SchemaOutdated(DatabaseError):
+    """The database lacks migrations that this release needs."""
+
+
+class SchemaNewer(DatabaseError):
+    """The database holds migrations that this release does not know."""
+
+
+class NoChampion(DatabaseError):
+    """No model has been promoted."""
+
+
+class UnknownModel(DatabaseError):
+    """No model of that version is registered."""
+
+
+class EmbeddedFailed(DatabaseError):
+    """The embedded Postgres did not start."""

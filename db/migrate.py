@@ -1,0 +1,114 @@
+"""Brings a database to this release's schema, and says where it stands."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from db.errors import SchemaNewer, SchemaOutdated
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(engine: Engine, *, revision: str = "head") -> None:
+    """Run the missing migrations, then make the views anew if they changed. Safe to call from many processes at once.
+
+    All of it is one transaction: an interrupted upgrade leaves the database as it was.
+    """
+    with engine.begin() as connection:
+        # Held to the end of the transaction: whoever comes second finds nothing left to do.
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('casting.migrate'))"))
+        stale = current_revision(connection) != (head_revision() if revision == "head" else revision)
+        if stale or _views_hash(connection) != _views_source_hash():
+            connection.execute(
+                text("DROP SCHEMA IF EXISTS bi CASCADE; DROP VIEW IF EXISTS part_verdict, current_verdict")
+            )
+            command.upgrade(_config(connection), revision)
+            if revision in ("head", head_revision()):
+                _create_views(connection)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take migrations back down to `revision`; the views are dropped, since they fit the newest schema only."""
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('casting.migrate'))"))
+        connection.execute(text("DROP SCHEMA IF EXISTS bi CASCADE; DROP VIEW IF EXISTS part_verdict, current_verdict"))
+        command.downgrade(_config(connection), revision)
+
+
+def check(engine: Engine) -> str:
+    """Return the revision when the database fits this release.
+
+    Raises SchemaOutdated or SchemaNewer, saying what to run.
+    """
+    with engine.connect() as connection:
+        current = current_revision(connection)
+    if current == head_revision():
+        return current
+    known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+    if current is not None and current not in known:
+        raise SchemaNewer(
+            f"The database is at revision {current}, which this release does not know. Install the newer release."
+        )
+    raise SchemaOutdated(
+        f"The database is at revision {current or 'none'}, this release needs {head_revision()}. "
+        "Run: casting db upgrade"
+    )
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The newest migration that the database holds."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def head_revision() -> str:
+    """The newest migration that this release ships."""
+    head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+    if head is None:
+        raise SchemaOutdated("This installation ships no migrations; install it again.")
+    return head
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _view_sources() -> list[str]:
+    files = resources.files("db").joinpath("views").iterdir()
+    return [
+        file.read_text(encoding="utf-8")
+        for file in sorted(files, key=lambda file: file.name)
+        if file.name.endswith(".sql")
+    ]
+
+
+def _views_source_hash() -> str:
+    return hashlib.sha256("\0".join(_view_sources()).encode()).hexdigest()
+
+
+def _views_hash(connection: Connection) -> str | None:
+    comment = connection.execute(text("SELECT obj_description(to_regclass('part_verdict'), 'pg_class')")).scalar_one()
+    return comment.rpartition("sources: ")[2] if comment else None
+
+
+def _create_views(connection: Connection) -> None:
+    # On the driver's own cursor: SQLAlchemy would read a % in the SQL as a parameter.
+    cursor = connection.connection.cursor()
+    for source in _view_sources():
+        cursor.execute(source)
+    comment = f"One row a part and its current verdict. Made from sources: {_views_source_hash()}"
+    cursor.execute(f"COMMENT ON VIEW part_verdict IS '{comment}'")

@@ -1,0 +1,138 @@
+"""The tables as SQLAlchemy sees them; the migrations make them, and a test holds both equal.
+
+Reasons for constraints and indexes stand in `migrations/versions/*.sql`.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+_TIMESTAMP = DateTime(timezone=True)
+_BY_MONTH = "RANGE (captured_at)"
+
+
+def _image_key(table: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["image_id", "captured_at"], ["image.image_id", "image.captured_at"], name=f"{table}_image_fkey"
+    )
+
+
+model = Table(
+    "model",
+    metadata,
+    Column("model_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("product", Text, nullable=False, server_default="casting"),
+    Column("version", Text, nullable=False),
+    Column("artifact_url", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="candidate"),
+    Column("card", JSONB, nullable=False),
+    Column("registered_at", _TIMESTAMP, nullable=False, server_default=func.now()),
+    Column("promoted_at", _TIMESTAMP),
+    UniqueConstraint("version", name="model_version_key"),
+    CheckConstraint("state IN ('candidate', 'champion', 'retired')", name="model_state_check"),
+    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="model_sha256_check"),
+    CheckConstraint("state = 'candidate' OR promoted_at IS NOT NULL", name="model_promoted_check"),
+    Index("model_champion_key", "product", unique=True, postgresql_where=text("state = 'champion'")),
+)
+
+scoring_run = Table(
+    "scoring_run",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("flow_run_id", Uuid),
+    Column("model_id", BigInteger, ForeignKey("model.model_id"), nullable=False),
+    Column("since", _TIMESTAMP, nullable=False),
+    Column("until", _TIMESTAMP, nullable=False),
+    Column("lines", ARRAY(Text), nullable=False),
+    Column("state", Text, nullable=False, server_default="running"),
+    Column("started_at", _TIMESTAMP, nullable=False, server_default=func.now()),
+    Column("finished_at", _TIMESTAMP),
+    Column("seconds", Double),
+    Column("discovered", BigInteger, nullable=False, server_default="0"),
+    Column("ok", BigInteger, nullable=False, server_default="0"),
+    Column("defective", BigInteger, nullable=False, server_default="0"),
+    Column("review", BigInteger, nullable=False, server_default="0"),
+    Column("quarantined", BigInteger, nullable=False, server_default="0"),
+    Column("backlog", BigInteger),
+    Column("unmatched_keys", BigInteger, nullable=False, server_default="0"),
+    Column("unmatched_examples", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("unsettled", BigInteger, nullable=False, server_default="0"),
+    Column("error", Text),
+    Column("scored", BigInteger, Computed("ok + defective + review", persisted=True)),
+    Index("scoring_run_running_idx", "started_at", postgresql_where=text("state = 'running'")),
+    Index("scoring_run_started_idx", "started_at"),
+)
+
+image = Table(
+    "image",
+    metadata,
+    Column("image_id", BigInteger, Identity(always=True), nullable=False),
+    Column("captured_at", _TIMESTAMP, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("part_id", Text, nullable=False),
+    Column("view", Text, nullable=False, server_default=""),
+    Column("size", BigInteger, nullable=False),
+    Column("stored_at", _TIMESTAMP, nullable=False),
+    Column("discovered_at", _TIMESTAMP, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("image_id", "captured_at", name="image_pkey"),
+    UniqueConstraint("uri", "etag", "captured_at", name="image_uri_etag_key"),
+    Index("image_captured_idx", "captured_at", "line"),
+    Index("image_part_idx", "part_id"),
+    postgresql_partition_by=_BY_MONTH,
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("image_id", BigInteger, nullable=False),
+    Column("captured_at", _TIMESTAMP, nullable=False),
+    Column("model_id", BigInteger, ForeignKey("model.model_id"), nullable=False),
+    Column("run_id", Uuid, ForeignKey("scoring_run.run_id"), nullable=False),
+    Column("p_defective", Double, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("judged_at", _TIMESTAMP, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("image_id", "model_id", "captured_at", name="verdict_pkey"),
+    _image_key("verdict"),
+    postgresql_partition_by=_BY_MONTH,
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("image_id", BigInteger, nullable=False),
+    Column("captured_at", _TIMESTAMP, nullable=False),
+    Column("run_id", Uuid, ForeignKey("scoring_run.run_id"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("sha256", LargeBinary),
+    Column("quarantined_at", _TIMESTAMP, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("image_id", "captured_at", name="quarantine_pkey"),
+    _image_key("quarantine"),
+    postgresql_partition_by=_BY_MONTH,
+)

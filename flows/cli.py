@@ -1,0 +1,22 @@
+"""The `casting` command."""
+
+from __future__ import annotations
+
+import typer
+
+from flows.commands import demo, doctor, predict, score
+from flows.commands.database import app as database_app
+
+app = typer.Typer(
+    name="casting",
+    help="Automatic inspection of castings: line images in object storage become verdicts per part in Postgres.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+)
+app.command("demo")(demo.demo)
+app.command("score")(score.score)
+app.command("predict")(predict.predict)
+app.command("doctor")(doctor.doctor)
+app.add_typer(database_app, name="db")

@@ -1,0 +1,64 @@
+"""What every command shares: where it prints, and how it ends when something expected goes wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON value as the last line of standard output.")]
+
+# People read messages on standard error; standard output is for results.
+messages = Console(stderr=True)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn the product's own errors into one line and exit code 1; a defect keeps its traceback."""
+    from pydantic import ValidationError
+    from sqlalchemy.exc import DBAPIError
+
+    from casting_core.errors import CastingError
+    from db.errors import DatabaseError
+    from flows.errors import FlowError
+
+    try:
+        yield
+    except (CastingError, DatabaseError, FlowError) as error:
+        fail(str(error))
+    except DBAPIError as error:
+        fail(f"The database refused: {str(error.orig).strip()}")
+    except ValidationError as error:
+        faults = [f"CASTING_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
+        fail("A setting cannot be used. " + "; ".join(faults))
+
+
+def fail(message: str) -> None:
+    """Say what went wrong and end the command."""
+    messages.print(f"[bold red]Error:[/] {message}", highlight=False, soft_wrap=True, markup=True)
+    raise typer.Exit(code=1)
+
+
+def print_json(value: Any) -> None:
+    """Print a result for programs: one line on standard output."""
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """Print a result for people, numbers to the right."""
+    rows = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = rows and all(isinstance(row[index], int | float | None) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(table)

@@ -1,0 +1,109 @@
+"""The checks of `casting doctor`: each looks at one thing the hourly job needs, and never raises what it expects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+import torch
+from sqlalchemy.exc import SQLAlchemyError
+
+from casting_core.artifact import read_artifact
+from casting_core.errors import CastingError
+from casting_core.model import load_network
+from casting_core.scoring import cpu_has_bfloat16
+from casting_core.storage import open_store
+from db import migrate, models
+from db.engine import check_connection
+from db.errors import DatabaseError
+from flows.resources import open_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flows.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a check found: how things stand, or what is wrong and how to mend it."""
+
+    well: bool
+    text: str
+
+
+def check_database(settings: Settings) -> Finding:
+    """Is there a connection, and does the schema fit?"""
+    try:
+        engine = open_engine(settings)
+        version = check_connection(engine)
+        revision = migrate.check(engine)
+    except DatabaseError as error:
+        return Finding(well=False, text=str(error))
+    address = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+    return Finding(well=True, text=f"Postgres {version} at {address}, schema {revision}")
+
+
+def check_bucket(settings: Settings) -> Finding:
+    """Can the line images be listed?"""
+    url = settings.images_root
+    try:
+        store = open_store(url, options=settings.storage_options(url))
+        store.check_root()
+        folders = store.list_folder("").folders
+    except CastingError as error:
+        return Finding(well=False, text=str(error))
+    return Finding(well=True, text=f"{store.url}, {len(folders)} folders at its root: {', '.join(sorted(folders)[:5])}")
+
+
+def check_model(settings: Settings) -> Finding:
+    """Is there a champion, and can its artifact be served?"""
+    try:
+        with open_engine(settings).connect() as connection:
+            champion = models.champion(connection)
+        artifact = read_artifact(
+            champion.artifact_url,
+            expected_sha256=champion.sha256,
+            options=settings.storage_options(champion.artifact_url),
+        )
+        load_network(artifact)
+    except (CastingError, DatabaseError) as error:
+        return Finding(well=False, text=str(error))
+    except SQLAlchemyError:
+        return Finding(well=False, text="The registry cannot be read; mend the database first.")
+    return Finding(well=True, text=f"champion {champion.version}, artifact whole")
+
+
+def check_device(settings: Settings) -> Finding:
+    """Is the device that the settings name there?"""
+    if torch.cuda.is_available():
+        return Finding(well=True, text=f"{torch.cuda.get_device_name()} through CUDA {torch.version.cuda}")
+    if settings.device == "cuda":
+        text = "CASTING_DEVICE is cuda, but torch finds no card. Check the driver, or set it to auto."
+        return Finding(well=False, text=text)
+    half = "with" if cpu_has_bfloat16() else "without"
+    return Finding(well=True, text=f"CPU, {torch.get_num_threads()} threads, {half} bfloat16 arithmetic; no CUDA card")
+
+
+def check_prefect(_settings: Settings) -> Finding:
+    """Does the Prefect server answer?"""
+    from prefect.settings import get_current_settings  # noqa: PLC0415 - reads the environment when imported
+
+    url = get_current_settings().api.url
+    if url is None:
+        return Finding(well=True, text="no server set (PREFECT_API_URL); each command starts its own while it runs")
+    try:
+        httpx.get(f"{url}/health", timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        return Finding(well=False, text=f"{url} does not answer ({error}). Start it: prefect server start")
+    return Finding(well=True, text=f"server answers at {url}")
+
+
+CHECKS: dict[str, Callable[[Settings], Finding]] = {
+    "database": check_database,
+    "bucket": check_bucket,
+    "model": check_model,
+    "device": check_device,
+    "Prefect": check_prefect,
+}

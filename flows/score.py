@@ -1,0 +1,218 @@
+"""The hourly job: new images in object storage become verdicts in Postgres.
+
+    discover -> backlog -> for each chunk: claim, fetch, decode, predict, write -> summary
+
+What a run has not finished stays backlog, and the next run takes it up.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from sqlalchemy.exc import SQLAlchemyError
+
+from casting_core.discovery import discover
+from casting_core.judging import judge_images
+from casting_core.types import ImageChunk, RegisteredModel, RunSummary, ScoringRun, Window
+from db import models, runs
+from db.images import backlog_chunks, claim_images, count_backlog, insert_images, known_images
+from db.verdicts import write_judgements
+from flows.errors import ScoringIncomplete
+from flows.resources import open_resources
+from flows.retries import back_off, worth_retrying
+from flows.runners import task_runner
+from flows.settings import load_settings
+
+if TYPE_CHECKING:
+    from flows.resources import Resources
+
+_EXAMPLES = 10
+
+
+@flow(name="score", persist_result=False, validate_parameters=True)
+def score(
+    since: datetime | None = None,
+    until: datetime | None = None,
+    lines: list[str] | None = None,
+    model: str | None = None,
+    run_id: UUID | None = None,
+) -> RunSummary:
+    """Judge every image of a window that has no verdict yet.
+
+    Without times the window is the look-back until now, without lines it is all lines, without a version the model
+    is the champion. Raises ScoringIncomplete when chunks still fail after all retries, and whatever keeps the run
+    from beginning: no champion, a damaged artifact, a bucket that does not exist.
+    """
+    started = time.perf_counter()
+    resources = open_resources(load_settings())
+    run = ScoringRun(
+        run_id=run_id or uuid4(),
+        model=_model(resources, model),
+        window=_window(resources, since, until),
+        lines=tuple(lines or ()),
+    )
+    # Before anything is claimed: a model that cannot be loaded must stop the run, not fail each chunk.
+    resources.scorer(run.model)
+    _open(resources, run)
+    with runs.alive(resources.engine, run.run_id):
+        try:
+            discover_images.with_options(**back_off(resources.settings))(run)
+            failures = _score_backlog(resources, run)
+            summary = _close(resources, run, started, failures)
+        except BaseException as error:
+            _close_failed(resources, run, started, error)
+            raise
+    _publish(summary)
+    if failures:
+        raise ScoringIncomplete(
+            f"Run {run.run_id}: {len(failures)} chunks failed after all retries, so {summary.backlog} images stayed "
+            f"backlog for the next run. The first said: {failures[0]}"
+        )
+    return summary
+
+
+@task(
+    name="discover images",
+    cache_policy=NO_CACHE,
+    retry_jitter_factor=0.5,
+    retry_condition_fn=worth_retrying,
+)
+def discover_images(run: ScoringRun) -> int:
+    """Make the window's new images known, folder by folder; return how many were new."""
+    resources = open_resources(load_settings())
+    discovered, unsettled, unmatched = 0, 0, []
+    with resources.engine.connect() as connection:
+        found_by_folder = discover(
+            resources.store,
+            resources.layout,
+            window=run.window,
+            known=lambda **stretch: known_images(connection, **stretch),
+            lines=run.lines,
+            settled_before=_settled_before(resources),
+        )
+        for found in found_by_folder:
+            discovered += insert_images(connection, found.images)
+            connection.commit()
+            unsettled += found.unsettled
+            unmatched += found.unmatched
+        runs.record_discovery(
+            connection,
+            run.run_id,
+            discovered=discovered,
+            unmatched=len(unmatched),
+            examples=unmatched[:_EXAMPLES],
+            unsettled=unsettled,
+        )
+        connection.commit()
+    if unmatched:
+        get_run_logger().warning(
+            "%d keys do not fit the layout %s, such as %s", len(unmatched), resources.layout.template, unmatched[:3]
+        )
+    return discovered
+
+
+@task(
+    name="score chunk",
+    cache_policy=NO_CACHE,
+    retry_jitter_factor=0.5,
+    retry_condition_fn=worth_retrying,
+)
+def score_chunk(run: ScoringRun, chunk: ImageChunk) -> int:
+    """Judge those images of a chunk that nobody else holds; return how many. All of it is one transaction."""
+    resources = open_resources(load_settings())
+    scorer = resources.scorer(run.model)
+    with resources.engine.begin() as connection:
+        claimed = claim_images(connection, chunk, model_id=run.model.model_id)
+        judgements = judge_images(resources.store, scorer, claimed)
+        write_judgements(connection, run, judgements)
+        runs.count_judgements(connection, run.run_id, judgements)
+    return len(judgements)
+
+
+def _open(resources: Resources, run: ScoringRun) -> None:
+    with resources.engine.begin() as connection:
+        died = runs.mark_dead_runs(connection)
+        runs.open_run(connection, run, flow_run_id=UUID(flow_run.id) if flow_run.id else None)
+    if died:
+        get_run_logger().warning("%d earlier runs died; what they left is backlog of this one", len(died))
+
+
+def _score_backlog(resources: Resources, run: ScoringRun) -> list[str]:
+    """Score the backlog chunk by chunk; return what went wrong with the chunks that failed for good."""
+    with resources.engine.begin() as connection:
+        chunks = backlog_chunks(connection, run, chunk_size=resources.settings.chunk_size)
+        runs.record_backlog(connection, run.run_id, backlog=sum(len(chunk.image_ids) for chunk in chunks))
+    retrying = score_chunk.with_options(**back_off(resources.settings))
+    with task_runner(resources.settings) as runner:
+        futures = [runner.submit(retrying, parameters={"run": run, "chunk": chunk}) for chunk in chunks]
+        for future in futures:
+            future.wait()
+    return [str(future.state.message) for future in futures if not future.state.is_completed()]
+
+
+def _close(resources: Resources, run: ScoringRun, started: float, failures: list[str]) -> RunSummary:
+    with resources.engine.begin() as connection:
+        runs.close_run(
+            connection,
+            run.run_id,
+            state="failed" if failures else "completed",
+            seconds=time.perf_counter() - started,
+            backlog=count_backlog(connection, run),
+            error="; ".join(failures[:3]) or None,
+        )
+        return runs.read_summary(connection, run.run_id)
+
+
+def _close_failed(resources: Resources, run: ScoringRun, started: float, error: BaseException) -> None:
+    """Say in the run's row what ended it. If even that fails, the next run finds it without a sign of life."""
+    try:
+        with resources.engine.begin() as connection:
+            runs.close_run(
+                connection,
+                run.run_id,
+                state="failed",
+                seconds=time.perf_counter() - started,
+                backlog=None,
+                error=f"{type(error).__name__}: {error}",
+            )
+    except SQLAlchemyError as second:
+        get_run_logger().warning("Run %s failed and could not be closed: %s", run.run_id, second)
+
+
+def _publish(summary: RunSummary) -> None:
+    """Show the summary in the log and in Prefect."""
+    logger = get_run_logger()
+    logger.info("%s", summary)
+    row = summary.to_json()
+    try:
+        create_table_artifact(
+            table=[row | row.pop("verdicts")], key="scoring-run", description=f"Scoring run {summary.run_id}"
+        )
+    except Exception:  # the verdicts are written; a server that is away must not fail the run
+        logger.warning("The summary of run %s could not be shown in Prefect", summary.run_id, exc_info=True)
+
+
+def _window(resources: Resources, since: datetime | None, until: datetime | None) -> Window:
+    until = until or datetime.now(tz=UTC)
+    since = since or until - timedelta(hours=resources.settings.lookback_hours)
+    # Keys tell the time only so finely: an image of 08:59 says 08, and must not fall out of a window from 08:30 on.
+    return Window(since=resources.layout.floor(since), until=until)
+
+
+def _model(resources: Resources, version: str | None) -> RegisteredModel:
+    with resources.engine.connect() as connection:
+        return models.find_model(connection, version) if version else models.champion(connection)
+
+
+def _settled_before(resources: Resources) -> datetime | None:
+    if resources.store.writes_are_atomic:
+        return None
+    return datetime.now(tz=UTC) - timedelta(seconds=resources.settings.settle_seconds)

@@ -1,0 +1,111 @@
+"""Every setting of the product, from `CASTING_*` in the environment. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from casting_core.layout import DEFAULT_LAYOUT, KeyLayout
+
+
+class Settings(BaseSettings):
+    """What a plant may set. Every default works on a machine where nothing is installed."""
+
+    model_config = SettingsConfigDict(env_prefix="CASTING_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default=Path(".casting"), description="Holds the embedded database, local bucket and models.")
+    database_url: SecretStr | None = Field(default=None, description="postgresql:// URL; embedded Postgres if not set.")
+    images_url: str | None = Field(default=None, description="Where line images arrive: any fsspec URL.")
+    images_layout: str = Field(default=DEFAULT_LAYOUT, description="How keys tell line, part, view and time.")
+    images_timezone: str = Field(default="UTC", description="The time zone of the times in the keys.")
+    models_url: str | None = Field(default=None, description="Where model artifacts lie: any fsspec URL.")
+    s3_endpoint_url: str | None = Field(default=None, description="For an S3 service other than Amazon's.")
+    s3_region: str | None = None
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    lookback_hours: float = Field(default=48, gt=0, description="How far back a run looks for late images.")
+    settle_seconds: float = Field(default=30, ge=0, description="Files younger than this are left for the next run.")
+    chunk_size: int = Field(default=256, gt=0, description="Images that one task claims at a time.")
+    chunks_in_flight: int = Field(default=4, gt=0, description="Tasks that run at once, so that their stages overlap.")
+    task_runner: Literal["threads"] = Field(default="threads", description="What runs the tasks of a flow.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: int | None = Field(default=None, gt=0, description="Images a forward pass; by device if not set.")
+    chunk_retries: int = Field(default=4, ge=0, description="Further tries of a chunk when storage or database fail.")
+    retry_delay_seconds: float = Field(
+        default=5, ge=0, description="Wait before the first retry; it doubles each time."
+    )
+
+    @field_validator("images_layout")
+    @classmethod
+    def _layout_parses(cls, value: str) -> str:
+        KeyLayout(value)
+        return value
+
+    @field_validator("images_timezone")
+    @classmethod
+    def _timezone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is not a time zone; write it like Europe/Berlin") from error
+        return value
+
+    @cached_property
+    def layout(self) -> KeyLayout:
+        """How keys are read."""
+        return KeyLayout(self.images_layout, timezone=ZoneInfo(self.images_timezone))
+
+    @property
+    def images_root(self) -> str:
+        """The URL that line images lie below."""
+        return self.images_url or (self.home.absolute() / "bucket").as_uri()
+
+    @property
+    def models_root(self) -> str:
+        """The URL that model artifacts lie below."""
+        return self.models_url or (self.home.absolute() / "models").as_uri()
+
+    def storage_options(self, url: str) -> dict[str, Any]:
+        """The options that fsspec takes for a URL; what is not set here comes from the usual AWS variables."""
+        if not url.startswith(("s3://", "s3a://")):
+            return {}
+        secret = self.s3_secret_access_key
+        given = {
+            "key": self.s3_access_key_id,
+            "secret": secret.get_secret_value() if secret else None,
+            "endpoint_url": self.s3_endpoint_url,
+            "client_kwargs": {"region_name": self.s3_region} if self.s3_region else None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raises pydantic.ValidationError, naming each variable that cannot be used."""
+    return Settings()
+
+
+def use_home(home: Path) -> None:
+    """Let this process and those it starts use another home."""
+    os.environ["CASTING_HOME"] = str(home)
+
+
+def configure_prefect(settings: Settings, *, verbose: bool = False) -> None:
+    """Set what Prefect reads from the environment when it is first imported, where nobody has set it.
+
+    Without a server of the plant's own, Prefect keeps its state in our home and starts a server for each command.
+    """
+    defaults = {
+        "PREFECT_HOME": str(settings.home.absolute() / "prefect"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "WARNING",
+        "DO_NOT_TRACK": "1",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
