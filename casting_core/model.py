@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
     from casting_core.artifact import Artifact
 
+# What torchvision calls the part of a classifier that depends on the number of classes.
+_HEADS = frozenset({"classifier", "fc", "head", "heads"})
+_USUAL = (
+    "resnet50",
+    "resnet18",
+    "resnet34",
+    "resnet101",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "convnext_tiny",
+)
+
 
 def build_network(architecture: str) -> torch.nn.Module:
     """Build a torchvision classifier by name with random weights and two outputs. Raises UnknownArchitecture."""
@@ -60,6 +74,18 @@ def pretrained_network(architecture: str, source: str | Path) -> torch.nn.Module
     return network
 
 
+def recognise_architecture(source: str | Path) -> str:
+    """Tell which of the usual networks a file of weights is of. Raises InvalidInput when it is of none of them."""
+    weights = _read_state_dict(source)
+    for architecture in _USUAL:
+        with torch.device("meta"):
+            own = build_network(architecture).state_dict()
+        body = [name for name in own if name.split(".")[0] not in _HEADS]
+        if all(name in weights and weights[name].shape == own[name].shape for name in body):
+            return architecture
+    raise InvalidInput(f"{source} is of none of {', '.join(_USUAL)}; name its network (--backbone).")
+
+
 def _read_state_dict(source: str | Path) -> Mapping[str, torch.Tensor]:
     try:
         weights = torch.load(source, map_location="cpu", weights_only=True)
@@ -83,7 +109,7 @@ def _fill_body(
     own = network.state_dict()
     fitting = {name: value.float() for name, value in weights.items() if name in own and own[name].shape == value.shape}
     missing = [name for name in own if name not in fitting]
-    head = {name for name in missing if name.split(".")[0] in ("classifier", "fc", "head", "heads")}
+    head = {name for name in missing if name.split(".")[0] in _HEADS}
     if set(missing) != head:
         lacking = [name for name in missing if name not in head]
         raise InvalidInput(

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledPictures:
-    """Prepared pictures, decoded once: `pixels` uint8 [N, 1 or 3, S, S], `labels` int64 [N] with 1 for defective."""
+    """Prepared pictures, decoded once: `pixels` uint8 [N, 1 or 3, S, S], `labels` int64 [N] with 1 for defective.
+
+    `marks` float32 [N, 2] says where people marked a defect, as (x, y) in 0..1 of the picture; NaN where nobody did.
+    """
 
     pixels: torch.Tensor
     labels: torch.Tensor
+    marks: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,14 +38,19 @@ class LabelledPictures:
 class Recipe:
     """How to train.
 
-    Five epochs of AdamW at 0.001 with a cosine schedule and no weight decay, in batches of 32, is the plain recipe;
-    `symmetry` adds turns and mirror images, since a casting lies on the belt as it falls.
+    Five epochs of AdamW at 0.001 with no weight decay, in batches of 32, is the plain recipe; the learning rate rises
+    over the first `warm_up` of the steps and falls as a cosine over the others. `symmetry` adds turns and mirror
+    images, since a casting lies on the belt as it falls. `crop_epochs` come first, on crops around marked defects and
+    as many crops of sound parts: a network without pretrained weights would need thousands of steps to find out where
+    to look.
     """
 
     epochs: int = 5
+    crop_epochs: int = 0
     batch_size: int = 32
     learning_rate: float = 0.001
     weight_decay: float = 0.0
+    warm_up: float = 0.1
     symmetry: bool = True
     seed: int = 0
 
@@ -74,39 +83,51 @@ def train(
     preprocessing: Preprocessing,
     *,
     device: torch.device,
+    half: bool = False,
     on_step: Callable[[Step], None] = lambda _step: None,
 ) -> nn.Module:
     """Train a network in place and return it, ready to predict. The same seed gives the same network on one machine.
 
-    Raises InvalidDataset when a class is missing.
+    With `half` the forward pass runs in bfloat16.     Raises InvalidDataset when a class is missing.
     """
     check_trainable(pictures)
     random.seed(recipe.seed)
     torch.manual_seed(recipe.seed)
     generator = np.random.default_rng(recipe.seed)
     network = network.to(device).to(memory_format=torch.channels_last)
-    unfold_batch_norm(
-        network, (normalise(batch.to(device), preprocessing) for batch in pictures.pixels[:128].split(32))
-    )
-    network.train()
-    total = recipe.epochs * math.ceil(len(pictures) / recipe.batch_size)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
+    sample = torch.split(pictures.pixels[:128], recipe.batch_size)
+    unfold_batch_norm(network, (normalise(batch.to(device), preprocessing) for batch in sample))
+    marked = ~torch.isnan(pictures.marks).any(dim=1)
+    crop_epochs = recipe.crop_epochs if bool(marked.any()) else 0
+    # Once crops have taught it what to look for, larger steps would undo it.
+    rate = recipe.learning_rate / 2 if crop_epochs else recipe.learning_rate
+    phases = [(_crop_batch, crop_epochs, recipe.learning_rate), (_whole_batch, recipe.epochs, rate)]
+    steps = math.ceil(len(pictures) / recipe.batch_size)
+    total, done = steps * (crop_epochs + recipe.epochs), 0
     # The rarer class weighs more, so that a line with few defects does not teach "always ok".
     loss_of = nn.CrossEntropyLoss(weight=class_weights(pictures.labels).to(device))
-    for done, (epoch, indices) in enumerate(_batches(len(pictures), recipe, generator), start=1):
-        batch = pictures.pixels[indices].to(device)
-        if recipe.symmetry:
-            batch = turn_and_mirror(batch, generator)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            loss = loss_of(network(normalise(batch, preprocessing)), pictures.labels[indices].to(device))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        on_step(Step(done=done, total=total, epoch=epoch, loss=loss.item()))
+    network.train()
+    for batch_of, epochs, rate in phases:
+        if not epochs:
+            continue
+        optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=recipe.weight_decay, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=rate, total_steps=steps * epochs, pct_start=recipe.warm_up, cycle_momentum=False
+        )
+        for indices in _batches(len(pictures), recipe.batch_size, epochs, generator):
+            batch = batch_of(pictures, indices, generator)
+            if recipe.symmetry:
+                batch = turn_and_mirror(batch, generator)
+            # bfloat16 trains as well as float32 here and twice as fast, on cards and on processors that have it.
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
+                logits = network(normalise(batch.to(device), preprocessing))
+            loss = loss_of(logits.float(), pictures.labels[indices].to(device))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            done += 1
+            on_step(Step(done=done, total=total, epoch=-(-done // steps), loss=loss.item()))
     return network.eval()
 
 
@@ -177,10 +198,34 @@ def measure_faster(run: dict[str, Callable[[], object]], *, rounds: int = 3) -> 
     return min(best, key=lambda name: best[name])
 
 
-def _batches(count: int, recipe: Recipe, generator: np.random.Generator) -> Iterator[tuple[int, torch.Tensor]]:
-    for epoch in range(1, recipe.epochs + 1):
-        for indices in torch.split(torch.from_numpy(generator.permutation(count)), recipe.batch_size):
-            yield epoch, indices
+def _batches(count: int, size: int, epochs: int, generator: np.random.Generator) -> Iterator[torch.Tensor]:
+    for _ in range(epochs):
+        order = torch.from_numpy(generator.permutation(count))
+        yield from (order[start : start + size] for start in range(0, count, size))
+
+
+def _whole_batch(pictures: LabelledPictures, indices: torch.Tensor, _generator: np.random.Generator) -> torch.Tensor:
+    return pictures.pixels[indices]
+
+
+def _crop_batch(pictures: LabelledPictures, indices: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
+    """Crop 3/8 of the side around marks.
+
+    A picture without a mark is cropped where another one has its mark, so that the place alone tells nothing.
+    """
+    size = pictures.pixels.shape[-1]
+    crop = max(32, size * 3 // 8)
+    places = pictures.marks[~torch.isnan(pictures.marks).any(dim=1)]
+    crops = []
+    for index in indices.tolist():
+        mark = pictures.marks[index]
+        if bool(torch.isnan(mark).any()):
+            mark = places[int(generator.integers(len(places)))]
+        jitter = generator.integers(-crop // 4, crop // 4 + 1, 2)
+        corner = (mark.numpy() * size + jitter - crop / 2).round().astype(int).clip(0, size - crop)
+        x, y = (int(value) for value in corner)
+        crops.append(pictures.pixels[index, :, y : y + crop, x : x + crop])
+    return torch.stack(crops)
 
 
 def _is_folded(module: nn.BatchNorm2d) -> bool:

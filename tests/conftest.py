@@ -20,7 +20,7 @@ def postgres_url(tmp_path_factory):
     from db.engine import make_engine
 
     url = embedded.start(tmp_path_factory.mktemp("postgres") / "data")
-    with make_engine(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with _admin(url).connect() as connection:
         connection.execute(text("CREATE DATABASE template_migrated"))
     template = make_engine(url.set(database="template_migrated"))
     migrate.upgrade(template)
@@ -61,9 +61,13 @@ def shared_folder():
 
 def _database(server, *, template):
     name = f"test_{uuid.uuid4().hex}"
-    admin = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    admin = _admin(server)
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield server.set(database=name)
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _admin(server):
+    return sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)

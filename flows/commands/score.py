@@ -55,8 +55,6 @@ def run_scoring(settings: Settings, **parameters: Any) -> RunSummary:
         return score_flow(run_id=run_id, **parameters)
 
 
-
-
 @contextmanager
 def progress_of(settings: Settings, run_id: UUID) -> Iterator[None]:
     """Show a bar that follows the run's row in the database; nothing where nobody watches."""

@@ -1,0 +1,42 @@
+# Everything a person types. Needs git, make and Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: setup demo test lint bench lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+# make demo IMAGES=<folder with def_front/ and ok_front/> PRETRAINED=<file of weights> WORKDIR=<folder>
+demo: setup
+	$(BIN)/casting demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(PRETRAINED),--pretrained "$(PRETRAINED)") \
+		$(if $(WORKDIR),--workdir "$(WORKDIR)")
+
+test: setup lint
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+# After a change of dependencies. Not a file target: a fresh clone has no order of times to go by.
+lock:
+	$(BIN)/uv pip compile --quiet --universal --all-extras --python-version 3.11 --no-emit-index-url \
+		-o requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .casting

@@ -1,0 +1,257 @@
+"""From labelled files to a model card with weights: prepare, split by casting, train, calibrate, evaluate as served."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import roc_auc_score
+
+from casting_core.artifact import encode_weights, library_versions
+from casting_core.card import ModelCard, Serving, Thresholds, version_name
+from casting_core.errors import InvalidDataset
+from casting_core.images import Decoding, ImageGate, is_grey, read_image
+from casting_core.model import pretrained_network
+from casting_core.preprocess import Preprocessing, fit_square, stack
+from casting_core.scoring import Hardware, Scorer, choose_hardware
+from casting_core.training import LabelledPictures, Recipe, check_trainable, measure_faster, train
+from casting_core.types import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from casting_core.scoring import DeviceName
+    from casting_core.training import Step
+
+_GREY_SAMPLE = 50
+_MOST_DIFFERENT = 0.01
+_SPEED_BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFile:
+    """One labelled picture as a file. Pictures of the same casting carry the same `group`.
+
+    `mark` is where a defect was marked, as (x, y) in 0..1 of the picture, where anybody did.
+    """
+
+    name: str
+    content: bytes
+    label: Literal["ok", "defective"]
+    group: int
+    mark: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedModel:
+    """A trained model, ready to be published. `rejected` are training files that the image gate refused, by name."""
+
+    card: ModelCard
+    weights: bytes
+    rejected: dict[str, Rejection]
+
+
+def fit_model(
+    files: Sequence[LabelledFile],
+    *,
+    architecture: str,
+    pretrained: str | Path,
+    side: int,
+    recipe: Recipe,
+    device: DeviceName = "auto",
+    validation_share: float = 0.2,
+    on_step: Callable[[Step], None] = lambda _step: None,
+) -> FittedModel:
+    """Train on most castings, calibrate and evaluate on the others, in the engine and precision that will serve.
+
+    Raises InvalidDataset when a class is missing on either side, UnknownArchitecture, or InvalidInput for weights of
+    another architecture.
+    """
+    decoding = Decoding(color=_color_of(files), side=side)
+    preprocessing = Preprocessing(side=side)
+    kept, pictures, rejected = _prepare(files, decoding, preprocessing)
+    held_out = held_out_groups(kept, share=validation_share, seed=recipe.seed)
+    is_held_out = torch.tensor([file.group in held_out for file in kept])
+    training, validation = _part(pictures, ~is_held_out), _part(pictures, is_held_out)
+    check_trainable(validation)
+    network = pretrained_network(architecture, pretrained)
+    hardware = choose_hardware(device, precision="bfloat16")
+    network = train(
+        network,
+        training,
+        recipe,
+        preprocessing,
+        device=hardware.device,
+        half=hardware.precision == torch.bfloat16,
+        on_step=on_step,
+    ).cpu()
+    weights = encode_weights(network.state_dict())
+    weights_sha256 = hashlib.sha256(weights).hexdigest()
+    trained_at = datetime.now(tz=UTC)
+    draft = ModelCard(
+        version=version_name(trained_at, architecture, weights_sha256),
+        trained_at=trained_at,
+        architecture=architecture,
+        decoding=decoding,
+        preprocessing=preprocessing,
+        gate=ImageGate(),
+        temperature=1.0,
+        thresholds=Thresholds(),
+        serving=Serving(),
+        weights_sha256=weights_sha256,
+        libraries=library_versions(),
+        data={
+            "images": len(kept),
+            "castings": len({file.group for file in kept}),
+            "validation_castings": len(held_out),
+            "rejected": len(rejected),
+            "files_sha256": _files_hash(kept),
+        },
+        training={"pretrained": str(pretrained), **vars(recipe)},
+        metrics={},
+    )
+    return FittedModel(card=_calibrate(network, draft, validation, device), weights=weights, rejected=rejected)
+
+
+def held_out_groups(files: Sequence[LabelledFile], *, share: float, seed: int) -> frozenset[int]:
+    """Choose castings of both classes that training does not see: about `share` of each, at least one.
+
+    Raises InvalidDataset when a class has fewer than two castings, since one would be left on one side only.
+    """
+    generator = np.random.default_rng(seed)
+    chosen: set[int] = set()
+    for label in ("ok", "defective"):
+        groups = sorted({file.group for file in files if file.label == label})
+        if len(groups) < 2:  # noqa: PLR2004 - one to train on, one to evaluate on
+            raise InvalidDataset(
+                f"There are {len(groups)} castings labelled {label!r}; at least 2 are needed, to train on some and to "
+                "evaluate on others."
+            )
+        count = min(max(1, round(share * len(groups))), len(groups) - 1)
+        # A casting with pictures of both classes may have been chosen for the other one already.
+        free = [group for group in groups if group not in chosen]
+        missing = count - (len(groups) - len(free))
+        if missing > 0:
+            chosen |= {int(group) for group in generator.choice(free, size=missing, replace=False)}
+    return frozenset(chosen)
+
+
+def classification_metrics(
+    labels: NDArray[np.int64], p_defective: NDArray[np.float64], thresholds: Thresholds
+) -> dict[str, Any]:
+    """Counts at the thresholds and AUROC: labels [N] with 1 for defective, p_defective [N]."""
+    defective = labels == 1
+    ok_said, defective_said = p_defective < thresholds.ok_below, p_defective >= thresholds.defective_from
+    both = 0 < defective.sum() < len(labels)
+    return {
+        "n": len(labels),
+        "defective": int(defective.sum()),
+        "escapes": int((defective & ok_said).sum()),
+        "false_rejects": int((~defective & defective_said).sum()),
+        "review": int((~ok_said & ~defective_said).sum()),
+        "auroc": round(float(roc_auc_score(defective, p_defective)), 4) if both else None,
+    }
+
+
+def fit_temperature(labels: NDArray[np.int64], p_defective: NDArray[np.float64]) -> float:
+    """The temperature that makes uncalibrated probabilities most likely (Guo et al. 2017), within 0.5 to 10.
+
+    `p_defective` [N] comes from temperature 1. The bounds keep a small, perfectly separated sample from claiming
+    certainty.
+    """
+    clipped = np.clip(p_defective, 1e-9, 1 - 1e-9)
+    logits = np.log(clipped) - np.log1p(-clipped)
+    signs = np.where(labels == 1, 1.0, -1.0)
+
+    def loss(log_temperature: float) -> float:
+        return float(np.logaddexp(0.0, -signs * logits / np.exp(log_temperature)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.5), np.log(10.0)), method="bounded").x))
+
+
+def _calibrate(
+    network: torch.nn.Module, draft: ModelCard, validation: LabelledPictures, device: DeviceName
+) -> ModelCard:
+    pictures = list(validation.pixels.numpy())
+    labels = validation.labels.numpy()
+    serving = choose_serving(network, draft, pictures, device=device)
+    raw = _scorer(network, draft.model_copy(update={"serving": serving}), device).predict(pictures)
+    card = draft.model_copy(update={"serving": serving, "temperature": fit_temperature(labels, np.array(raw))})
+    p_defective = np.array(_scorer(network, card, device).predict(pictures))
+    return card.model_copy(
+        update={"metrics": {"by_image": classification_metrics(labels, p_defective, card.thresholds)}}
+    )
+
+
+def choose_serving(
+    network: torch.nn.Module, card: ModelCard, pictures: Sequence[NDArray[np.uint8]], *, device: DeviceName
+) -> Serving:
+    """Take bfloat16 where the hardware has it, it is the faster and no p_defective moves by 0.01 or more."""
+    half = choose_hardware(device, precision="bfloat16")
+    if half.precision != torch.bfloat16:
+        return Serving(precision="float32")
+    exact = replace(half, precision=torch.float32)
+    scorers = {"float32": _scorer(network, card, exact), "bfloat16": _scorer(network, card, half)}
+    some = stack([pictures[index % len(pictures)] for index in range(_SPEED_BATCH)]).to(half.device)
+    faster = measure_faster({name: partial(scorer.forward, some) for name, scorer in scorers.items()})
+    moved = np.abs(np.array(scorers["bfloat16"].predict(pictures)) - np.array(scorers["float32"].predict(pictures)))
+    precise_enough = bool(moved.max() < _MOST_DIFFERENT)
+    return Serving(precision="bfloat16" if faster == "bfloat16" and precise_enough else "float32")
+
+
+def _scorer(network: torch.nn.Module, card: ModelCard, where: DeviceName | Hardware) -> Scorer:
+    hardware = where if isinstance(where, Hardware) else choose_hardware(where, precision=card.serving.precision)
+    return Scorer(network, card, hardware, batch_size=32)
+
+
+def _prepare(
+    files: Sequence[LabelledFile], decoding: Decoding, preprocessing: Preprocessing
+) -> tuple[list[LabelledFile], LabelledPictures, dict[str, Rejection]]:
+    kept, squares, rejected = [], [], {}
+    for file in files:
+        image = read_image(file.content, gate=ImageGate(), decoding=decoding)
+        if isinstance(image, Rejection):
+            rejected[file.name] = image
+        else:
+            kept.append(file)
+            squares.append(fit_square(image, preprocessing.side))
+    if not kept:
+        raise InvalidDataset(f"None of the {len(files)} training files is a picture that can be read.")
+    labels = torch.tensor([int(file.label == "defective") for file in kept])
+    marks = torch.tensor([file.mark or (torch.nan, torch.nan) for file in kept])
+    return kept, LabelledPictures(pixels=stack(squares), labels=labels, marks=marks), rejected
+
+
+def _part(pictures: LabelledPictures, mask: torch.Tensor) -> LabelledPictures:
+    return LabelledPictures(pixels=pictures.pixels[mask], labels=pictures.labels[mask], marks=pictures.marks[mask])
+
+
+def _color_of(files: Sequence[LabelledFile]) -> Literal["grey", "rgb"]:
+    """Grey when every picture of a sample holds no colour: checked, since files without colour are often stored RGB."""
+    step = max(1, len(files) // _GREY_SAMPLE)
+    for file in files[::step]:
+        try:
+            with Image.open(io.BytesIO(file.content)) as image:
+                if not is_grey(image):
+                    return "rgb"
+        except (OSError, SyntaxError, ValueError):
+            continue
+    return "grey"
+
+
+def _files_hash(files: Sequence[LabelledFile]) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        digest.update(f"{file.name}\t{file.label}\t{file.group}\t".encode() + hashlib.sha256(file.content).digest())
+    return digest.hexdigest()

@@ -1,0 +1,193 @@
+"""`casting demo`: the product from end to end on embedded defaults."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.console import messages, plain_errors, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from casting_core.fitting import FittedModel, LabelledFile
+    from casting_core.training import Step
+    from casting_core.types import RunSummary
+    from flows.demo import DemoPlan
+    from flows.resources import Resources
+    from flows.settings import Settings
+
+_SHEET_TILES = 36
+
+
+def demo(
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Real castings: a folder with def_front/ and ok_front/. Rendered ones if left out."),
+    ] = None,
+    pretrained: Annotated[
+        str, typer.Option(help="Weights to start from: a file of ImageNet weights, 'imagenet' to download, or 'none'.")
+    ] = "none",
+    workdir: Annotated[
+        Path | None, typer.Option(help="Where database, bucket and models go; CASTING_HOME or .casting by default.")
+    ] = None,
+) -> None:
+    """Train a small model, fill a bucket with three hours of two lines, and run the hourly job on it."""
+    from flows.settings import configure_prefect, load_settings, use_home
+
+    if workdir is not None:
+        use_home(workdir)
+    with plain_errors():
+        settings = load_settings()
+        configure_prefect(settings)
+        _run(settings, images, pretrained)
+
+
+def _run(settings: Settings, images: Path | None, pretrained: str) -> None:
+    from flows import demo as story
+    from flows.resources import open_resources
+
+    started = time.perf_counter()
+    with _step("Postgres started, tables made"):
+        resources = open_resources(settings)
+    with _step("Castings read" if images else "Castings rendered"):
+        training, shown = story.labelled_castings(settings.home, images)
+    fitted = _train(resources, training, story.plan_for(pretrained, rendered=images is None))
+    start = story.first_hour(datetime.now(tz=UTC))
+    bucket = settings.home.absolute() / "bucket"
+    with _step(f"{len(story.LINES)} lines, {story.HOURS} hours of pictures put into {bucket}"):
+        story.fill_bucket(bucket, shown, start=start)
+    summaries = _score_hours(settings, start, story.HOURS)
+    _report(resources, fitted, summaries, start)
+    messages.print(f"\nAll of it took {time.perf_counter() - started:.0f} s.")
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    started = time.perf_counter()
+    with messages.status(f"{what} ..."):
+        yield
+    messages.print(f"[green]done[/]  {what} ({time.perf_counter() - started:.1f} s)", highlight=False)
+
+
+def _train(resources: Resources, files: list[LabelledFile], plan: DemoPlan) -> FittedModel:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from flows.demo import train_champion
+
+    columns = ("training", BarColumn(), TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]:.3f}"))
+    started = time.perf_counter()
+    with Progress(*columns, TimeRemainingColumn(), console=messages, transient=True) as progress:
+        bar = progress.add_task("training", total=None, epoch=1, loss=float("nan"))
+
+        def show(step: Step) -> None:
+            progress.update(bar, completed=step.done, total=step.total, epoch=step.epoch, loss=step.loss)
+
+        fitted = train_champion(resources, files, plan, show)
+    seconds = time.perf_counter() - started
+    messages.print(
+        f"[green]done[/]  {plan.architecture} trained on {len(files)} pictures, champion now: {fitted.card.version} "
+        f"({seconds:.1f} s)",
+        highlight=False,
+    )
+    return fitted
+
+
+def _score_hours(settings: Settings, start: datetime, hours: int) -> list[RunSummary]:
+    """Run the hourly job as its schedule would: at the end of each hour."""
+    from flows.commands.score import run_scoring
+
+    summaries = []
+    for hour in range(1, hours + 1):
+        until = start + timedelta(hours=hour)
+        with _step(f"Hourly run at {until:%H:%M} UTC"):
+            summaries.append(run_scoring(settings, until=until))
+    return summaries
+
+
+def _report(resources: Resources, fitted: FittedModel, summaries: list[RunSummary], start: datetime) -> None:
+    from db.queries import load
+    from flows.demo import HOURS
+
+    window = {"since": start, "until": start + timedelta(hours=HOURS)}
+    print_table(
+        ("run at", "new images", "ok", "review", "defective", "quarantined", "backlog", "images/s"),
+        [
+            (
+                f"{start + timedelta(hours=hour):%H:%M} UTC",
+                run.discovered,
+                *(run.verdicts[verdict] for verdict in ("ok", "review", "defective")),
+                run.quarantined,
+                run.backlog,
+                round(run.images_per_s, 1),
+            )
+            for hour, run in enumerate(summaries, start=1)
+        ],
+        title="The hourly runs",
+    )
+    with resources.engine.connect() as connection:
+        rates = connection.execute(load("line_hours"), window).all()
+        quarantined = connection.execute(load("quarantined"), window).all()
+    print_table(
+        ("line", "hour", "parts", "ok", "review", "defective", "defect rate"),
+        [(row.line, f"{row.hour:%H:%M}", *row[2:6], f"{row.defect_rate_percent} %") for row in rates],
+        title="Defect rate by line and hour, as judged",
+    )
+    print_table(
+        ("line", "file", "reason", "detail"),
+        [(row.line, row.uri.rsplit("/", 1)[-1], row.reason, row.detail) for row in quarantined],
+        title="Quarantined: pictures that cannot be judged",
+    )
+    sheet = _write_sheet(resources, window)
+    metrics = fitted.card.metrics["by_image"]
+    messages.print(
+        f"\nOn {metrics['n']} pictures of castings that it never saw the model let {metrics['escapes']} of "
+        f"{metrics['defective']} defective ones escape, falsely rejected {metrics['false_rejects']}, and sent "
+        f"{metrics['review']} to review; AUROC {metrics['auroc']}.",
+        highlight=False,
+    )
+    home = resources.settings.home
+    again = "" if str(home) == ".casting" else f"CASTING_HOME={home} "
+    casting = Path(sys.argv[0])
+    casting = casting.relative_to(Path.cwd()) if casting.is_relative_to(Path.cwd()) else casting
+    messages.print(f"\n  Pictures   {sheet}\n  Database   {again}{casting} db url", highlight=False, soft_wrap=True)
+    query = "SELECT * FROM part_verdict ORDER BY p_defective DESC LIMIT 10"
+    messages.print(f'  Query it   {again}{casting} db sql "{query}"', highlight=False, soft_wrap=True)
+    messages.print(f"  Go on      {again}{casting} score", highlight=False, soft_wrap=True)
+
+
+def _write_sheet(resources: Resources, window: dict[str, datetime]) -> Path:
+    """One picture of judged parts, the likeliest defective ones first."""
+    from casting_core.figures import Tile, contact_sheet
+    from db.queries import load
+
+    with resources.engine.connect() as connection:
+        judged = connection.execute(load("judged_images"), {**window, "most": 10_000}).all()
+    # All that was called defective or put to review, and some that passed.
+    flagged = [row for row in judged if row.verdict != "ok"][: _SHEET_TILES - _SHEET_TILES // 4]
+    passed = [row for row in judged if row.verdict == "ok"][: _SHEET_TILES - len(flagged)]
+    root = resources.store.url
+    tiles = [
+        Tile(
+            content=(resources.settings.home / "bucket" / row.uri.removeprefix(f"{root}/")).read_bytes(),
+            verdict=row.verdict,
+            p_defective=row.p_defective,
+            caption=f"{row.line}  {row.part_id}",
+        )
+        for row in flagged + passed
+    ]
+    sheet = contact_sheet(
+        tiles,
+        title="Judged parts",
+        subtitle=f"{len(judged)} pictures judged; shown are {len(flagged)} called defective or to be reviewed, "
+        f"and the {len(passed)} likeliest defective ones among those that passed",
+    )
+    path = resources.settings.home / "contact-sheet.png"
+    path.write_bytes(sheet)
+    return path

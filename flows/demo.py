@@ -1,0 +1,181 @@
+"""The demonstration: train a small model, fill a bucket with three hours of two lines, and run the hourly job on it.
+
+It uses what a plant uses: the same training, registry, bucket layout, flow, database and views.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from casting_core.artifact import publish_artifact
+from casting_core.dataset import read_dataset
+from casting_core.fitting import FittedModel, LabelledFile, fit_model, held_out_groups
+from casting_core.model import recognise_architecture
+from casting_core.synthetic import defect_mask, make_casting, render
+from casting_core.training import Recipe
+from db import models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from casting_core.training import Step
+    from flows.resources import Resources
+
+LINES = ("line-a", "line-b")
+HOURS = 3
+PARTS_PER_HOUR = 40
+RENDERED = 800
+PICTURE_SIDE = 300
+# Share of defective parts by line and hour: the second line climbs in the last one.
+DEFECT_RATES = {"line-a": (0.05, 0.05, 0.05), "line-b": (0.05, 0.075, 0.30)}
+_SEED = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoPlan:
+    """What the model of a demonstration is trained on, and from which weights."""
+
+    architecture: str
+    pretrained: str
+    side: int
+    recipe: Recipe
+
+
+def first_hour(now: datetime) -> datetime:
+    """The first of the hours shown: all of them are over."""
+    return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS)
+
+
+def plan_for(pretrained: str, *, rendered: bool) -> DemoPlan:
+    """Choose network and recipe: weights from a file say which network they are of."""
+    if rendered or pretrained == "none":
+        recipe = Recipe(crop_epochs=16, epochs=14, weight_decay=0.01)
+        return DemoPlan(architecture="resnet18", pretrained=pretrained, side=128, recipe=recipe)
+    architecture = "resnet18" if pretrained == "imagenet" else recognise_architecture(pretrained)
+    return DemoPlan(architecture=architecture, pretrained=pretrained, side=224, recipe=Recipe(epochs=4))
+
+
+def labelled_castings(home: Path, images: Path | None) -> tuple[list[LabelledFile], list[LabelledFile]]:
+    """Castings to train on, and other castings for the lines to show."""
+    files = render_castings(home / "castings") if images is None else read_files(images)
+    return split_off_lines(files)
+
+
+def render_castings(folder: Path) -> list[LabelledFile]:
+    """Render labelled synthetic castings, half of them defective, and keep them in `folder` for people to look at."""
+    seeds = np.random.SeedSequence(_SEED).generate_state(RENDERED)
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        files = list(pool.map(_render_casting, range(RENDERED), map(int, seeds), chunksize=16))
+    for file in files:
+        path = folder / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+    return files
+
+
+def _render_casting(number: int, seed: int) -> LabelledFile:
+    casting = make_casting(seed, defective=number % 2 == 1)
+    encoded = io.BytesIO()
+    Image.fromarray(render(casting, size=PICTURE_SIDE)).save(encoded, format="JPEG", quality=90)
+    mark = None
+    if casting.defects:
+        rows, columns = np.nonzero(defect_mask(casting, size=PICTURE_SIDE))
+        place = np.random.default_rng(seed).integers(len(rows))
+        mark = (float(columns[place]) / PICTURE_SIDE, float(rows[place]) / PICTURE_SIDE)
+    kind = "def" if casting.defects else "ok"
+    return LabelledFile(
+        name=f"{kind}_front/cast_{kind}_{number:05d}.jpeg",
+        content=encoded.getvalue(),
+        label=casting.label,
+        group=number,
+        mark=mark,
+    )
+
+
+def read_files(folder: Path) -> list[LabelledFile]:
+    """Read a folder with a subfolder per class."""
+    dataset = read_dataset(str(folder))
+    dataset.require_both_classes()
+    return [
+        LabelledFile(name=image.uri, content=dataset.read(image), label=image.label, group=number)
+        for number, image in enumerate(dataset.images)
+    ]
+
+
+def split_off_lines(files: Sequence[LabelledFile]) -> tuple[list[LabelledFile], list[LabelledFile]]:
+    """Set castings aside for the lines, so that they show what the model has never seen."""
+    shown = held_out_groups(files, share=0.25, seed=_SEED)
+    return [file for file in files if file.group not in shown], [file for file in files if file.group in shown]
+
+
+def train_champion(
+    resources: Resources, files: Sequence[LabelledFile], plan: DemoPlan, on_step: Callable[[Step], None]
+) -> FittedModel:
+    """Train, publish, register and promote a model."""
+    settings = resources.settings
+    fitted = fit_model(
+        files,
+        architecture=plan.architecture,
+        pretrained=plan.pretrained,
+        side=plan.side,
+        recipe=plan.recipe,
+        device=settings.device,
+        on_step=on_step,
+    )
+    url, sha256 = publish_artifact(
+        settings.models_root,
+        card=fitted.card,
+        weights=fitted.weights,
+        options=settings.storage_options(settings.models_root),
+    )
+    card = fitted.card.model_dump(mode="json")
+    with resources.engine.begin() as connection:
+        models.register_model(connection, version=fitted.card.version, artifact_url=url, sha256=sha256, card=card)
+        models.promote_model(connection, fitted.card.version)
+    return fitted
+
+
+def fill_bucket(bucket: Path, files: Sequence[LabelledFile], *, start: datetime) -> int:
+    """Write each line's pictures hour by hour, two broken files among them; return how many files there are."""
+    generator = np.random.default_rng(_SEED)
+    by_label: dict[Literal["ok", "defective"], list[LabelledFile]] = {"ok": [], "defective": []}
+    for file in files:
+        by_label[file.label].append(file)
+    written = 0
+    for line in LINES:
+        for hour in range(HOURS):
+            moment = start + timedelta(hours=hour)
+            folder = bucket / line / moment.strftime("%Y/%m/%d/%H")
+            folder.mkdir(parents=True, exist_ok=True)
+            defective = round(DEFECT_RATES[line][hour] * PARTS_PER_HOUR)
+            labels = generator.permutation(["defective"] * defective + ["ok"] * (PARTS_PER_HOUR - defective))
+            for number, label in enumerate(labels):
+                candidates = by_label[label]
+                content = candidates[int(generator.integers(len(candidates)))].content
+                part = f"{line[-1].upper()}{hour}{number:04d}"
+                if line == LINES[-1] and hour == HOURS - 1 and number in _BROKEN:
+                    content = _BROKEN[number](content)
+                _write(folder / f"{part}.jpg", content, moment + timedelta(seconds=number * 80))
+                written += 1
+    return written
+
+
+_BROKEN: dict[int, Callable[[bytes], bytes]] = {
+    11: lambda content: content[: len(content) // 3],
+    23: lambda _content: b"camera 2: exposure error 0x81\n",
+}
+
+
+def _write(path: Path, content: bytes, moment: datetime) -> None:
+    path.write_bytes(content)
+    os.utime(path, (moment.timestamp(), moment.timestamp()))
