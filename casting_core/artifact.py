@@ -11,7 +11,8 @@ import fsspec
 import safetensors.torch
 
 from casting_core.card import ModelCard
-from casting_core.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+from casting_core.errors import ArtifactCorrupt, ArtifactMissing
+from casting_core.storage import raise_translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,8 @@ def publish_artifact(
     """Write an artifact below `models_url` and return its URL and sha256.
 
     The card is written last, and an artifact without a card is not loaded: one that was interrupted never serves.
-    Raises ArtifactCorrupt when the weights are not those the card names or the version is taken by other bytes.
+    Raises ArtifactCorrupt when the weights are not those the card names or the version is taken by other bytes, and
+    StorageUnavailable or StorageDenied.
     """
     if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
         raise ArtifactCorrupt(f"The weights for {card.version} are not those that its card names; nothing was written.")
@@ -61,13 +63,16 @@ def publish_artifact(
     folder = f"{root.rstrip('/')}/{card.version}"
     url = str(filesystem.unstrip_protocol(folder))
     content = card.to_bytes()
-    if filesystem.exists(f"{folder}/{CARD}") and filesystem.cat_file(f"{folder}/{CARD}") != content:
-        raise ArtifactCorrupt(f"{url} holds another model already; versions are never overwritten.")
-    filesystem.makedirs(folder, exist_ok=True)
-    for name, data in {WEIGHTS: weights, **(files or {}), CARD: content}.items():
-        partial = f"{folder}/.{name}.partial"
-        filesystem.pipe_file(partial, data)
-        filesystem.mv(partial, f"{folder}/{name}")
+    try:
+        if filesystem.exists(f"{folder}/{CARD}"):
+            _check_same(filesystem.cat_file(f"{folder}/{CARD}"), content, url)
+        filesystem.makedirs(folder, exist_ok=True)
+        for name, data in {WEIGHTS: weights, **(files or {}), CARD: content}.items():
+            partial = f"{folder}/.{name}.partial"
+            filesystem.pipe_file(partial, data)
+            filesystem.mv(partial, f"{folder}/{name}")
+    except Exception as error:  # noqa: BLE001 - each kind is told apart there
+        raise_translated(error, url)
     return url, hashlib.sha256(content).hexdigest()
 
 
@@ -76,7 +81,7 @@ def read_artifact(
 ) -> Artifact:
     """Read an artifact and check every byte of it, first the card against `expected_sha256`, then weights against card.
 
-    Raises ArtifactMissing, ArtifactCorrupt, CardIncomplete or StorageUnavailable.
+    Raises ArtifactMissing, ArtifactCorrupt, CardIncomplete, StorageUnavailable or StorageDenied.
     """
     filesystem, folder = fsspec.core.url_to_fs(url, **dict(options or {}))
     card_bytes = _read(filesystem, f"{folder}/{CARD}")
@@ -94,7 +99,16 @@ def read_artifact(
             f"{url}/{WEIGHTS} hashes to {found}, but its card says {card.weights_sha256}. "
             "The file is damaged or was exchanged: restore the artifact, or promote another model."
         )
-    return Artifact(url=url, card=card, weights=safetensors.torch.load(weights), sha256=sha256)
+    try:
+        tensors = safetensors.torch.load(weights)
+    except safetensors.SafetensorError as error:
+        raise ArtifactCorrupt(f"{url}/{WEIGHTS} is no safetensors file: {error}. Train the model again.") from error
+    return Artifact(url=url, card=card, weights=tensors, sha256=sha256)
+
+
+def _check_same(published: bytes, card: bytes, url: str) -> None:
+    if published != card:
+        raise ArtifactCorrupt(f"{url} holds another model already; versions are never overwritten.")
 
 
 def _read(filesystem: Any, path: str) -> bytes:
@@ -105,6 +119,6 @@ def _read(filesystem: Any, path: str) -> bytes:
             f"The model artifact lacks {filesystem.unstrip_protocol(path)}. Restore it from a backup, "
             "promote another model, or train one."
         ) from error
-    except OSError as error:
-        raise StorageUnavailable(f"{filesystem.unstrip_protocol(path)} cannot be read: {error}.") from error
+    except Exception as error:  # noqa: BLE001 - each kind is told apart there
+        raise_translated(error, str(filesystem.unstrip_protocol(path)))
     return content

@@ -9,7 +9,7 @@ import io
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from casting_core.types import Rejection
@@ -21,6 +21,15 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
 # Averages over a picture this small hold no sensor noise, so what contrast is left is the scene's.
 _CONTRAST_SIDE = 32
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageGate(BaseModel):
@@ -66,7 +75,7 @@ def read_image(content: bytes, *, gate: ImageGate, decoding: Decoding) -> Image.
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - decoders of hostile bytes raise anything
-        return Rejection(reason="unreadable", detail=f"{type(error).__name__}: {error}")
+        return _undecodable(error)
     with image:
         return _check_size(image, gate) or _decode(image, gate, decoding)
 
@@ -86,6 +95,11 @@ def _unidentified(content: bytes) -> Rejection:
     return Rejection(reason="not_an_image", detail=f"neither {', '.join(FORMATS[:-1])} nor {FORMATS[-1]}")
 
 
+def _undecodable(error: Exception) -> Rejection:
+    reason: Literal["truncated", "unreadable"] = "truncated" if "truncated" in str(error).lower() else "unreadable"
+    return Rejection(reason=reason, detail=f"{type(error).__name__}: {error}")
+
+
 def _check_size(image: Image.Image, gate: ImageGate) -> Rejection | None:
     width, height = image.size
     if width * height > gate.max_pixels:
@@ -101,17 +115,21 @@ def _decode(image: Image.Image, gate: ImageGate, decoding: Decoding) -> Image.Im
             # Only JPEG heeds this. Pillow never goes below the size asked for.
             image.draft(decoding.mode, (decoding.side, decoding.side))
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        pixels = _flatten(upright, decoding.mode)
+        pixels = _flatten(_turn_upright(image), decoding.mode)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - decoders of hostile bytes raise anything
-        reason: Literal["truncated", "unreadable"] = "truncated" if "truncated" in str(error) else "unreadable"
-        return Rejection(reason=reason, detail=f"{type(error).__name__}: {error}")
+        return _undecodable(error)
     low, high = pixels.convert("L").resize((_CONTRAST_SIDE, _CONTRAST_SIDE), Image.Resampling.BOX).getextrema()
     if high - low < gate.min_contrast:  # type: ignore[operator]
         return Rejection(reason="blank", detail=f"grey levels from {low} to {high} only; is the lens covered?")
     return pixels
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: that writes the EXIF anew, and fails where another part of it is damaged.
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _flatten(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:

@@ -30,6 +30,10 @@ _DIRECTIVES: dict[str, tuple[str, timedelta]] = {
     "%S": (r"\d{2}", timedelta(seconds=1)),
     "%f": (r"\d{6}", timedelta(microseconds=1)),
 }
+# From coarse to fine; a layout tells a time from the year down without a gap.
+_CHAIN = ("%Y", "%m", "%d", "%H", "%M", "%S", "%f")
+# The window is walked minute by minute at the finest, so folders named after less than that are looked for.
+_BELOW_A_MINUTE = frozenset({"%S", "%f"})
 _TOKEN = re.compile(
     r"\{(?P<name>line|part_id|view)\}|\{captured_at:(?P<time>[^}]+)\}|\{(?P<words>[^{}]+\|[^{}]+)\}"
     r"|(?P<open>\[)|(?P<close>\])|(?P<text>[^{}\[\]]+)"
@@ -73,7 +77,10 @@ class Segment:
     @property
     def only_time(self) -> bool:
         """Whether the folder's name follows from the time alone, so that it need not be looked for."""
-        return all(token.kind in ("directive", "text") for token in self.tokens)
+        return all(
+            token.kind == "text" or (token.kind == "directive" and token.value not in _BELOW_A_MINUTE)
+            for token in self.tokens
+        )
 
     @property
     def is_line(self) -> bool:
@@ -96,7 +103,7 @@ class Segment:
         return match is not None and all(
             match.group(token.value.replace("%", "t_")) == moment.strftime(token.value)
             for token in self.tokens
-            if token.kind == "directive"
+            if token.kind == "directive" and token.value not in _BELOW_A_MINUTE
         )
 
 
@@ -121,7 +128,7 @@ class KeyLayout:
         self._time_format = " ".join(dict.fromkeys(directives))
         self._time_groups = [directive.replace("%", "t_") for directive in dict.fromkeys(directives)]
         self._resolution = min(_DIRECTIVES[directive][1] for directive in directives)
-        self.segments = _segments(tokens)
+        self.segments = _segments(template, tokens)
 
     def parse(self, key: str) -> KeyFields | None:
         """What a key says, or None when it does not fit the layout."""
@@ -132,13 +139,14 @@ class KeyLayout:
             written = datetime.strptime(  # noqa: DTZ007 - the zone is the layout's, given below
                 " ".join(match.group(group) for group in self._time_groups), self._time_format
             )
-        except ValueError:
+            captured_at = written.replace(tzinfo=self.timezone).astimezone(UTC)
+        except (ValueError, OverflowError):
             return None
         return KeyFields(
             line=match.group("line"),
             part_id=match.group("part_id"),
             view=match.groupdict().get("view") or "",
-            captured_at=written.replace(tzinfo=self.timezone).astimezone(UTC),
+            captured_at=captured_at,
         )
 
     def moments(self, window: Window) -> list[datetime]:
@@ -156,7 +164,9 @@ class KeyLayout:
         told = moment.astimezone(self.timezone)
         units = ("day", "hour", "minute", "second", "microsecond")
         untold = sum(timedelta(**{f"{unit}s": 1}) < self._resolution for unit in units)
-        least = datetime.min.replace(tzinfo=told.tzinfo, fold=told.fold)
+        # A key does not tell which of two equal hours it means when clocks go back, and is read as the first.
+        least = datetime.min.replace(tzinfo=told.tzinfo)
+        told = told.replace(fold=0)
         return told.replace(**{unit: getattr(least, unit) for unit in units[len(units) - untold :]}).astimezone(UTC)
 
 
@@ -172,7 +182,7 @@ def _tokenise(template: str) -> list[_Token]:
             )
         position = match.end()
         if match.lastgroup == "time":
-            parts = re.findall(r"%.|[^%]+", match.group("time"))
+            parts = re.findall(r"%.?|[^%]+", match.group("time"))
             tokens += [_Token(kind="directive" if part[0] == "%" else "text", value=part) for part in parts]
         elif match.lastgroup in ("name", "words", "open", "close", "text"):
             tokens.append(_Token(kind=match.lastgroup, value=match.group(match.lastgroup)))  # type: ignore[arg-type]
@@ -189,13 +199,25 @@ def _check(template: str, *, names: set[str], directives: list[str]) -> None:
         raise InvalidLayout(
             f"The key layout {template!r} uses {', '.join(unknown)}; known are {', '.join(_DIRECTIVES)}."
         )
-    if "%Y" not in directives:
-        raise InvalidLayout(f"The key layout {template!r} tells no year (%Y), so its times are not unique.")
+    told = set(directives) | ({"%m", "%d"} if "%j" in directives else set())
+    finest = max(_CHAIN.index(directive) for directive in told - {"%j"})
+    gaps = [directive for directive in _CHAIN[: max(finest, 1) + 1] if directive not in told]
+    if gaps:
+        raise InvalidLayout(
+            f"The key layout {template!r} does not tell {', '.join(gaps)}, so its times are not certain. "
+            "It must tell the year (%Y), the month (%m) and all that is coarser than the finest part it tells."
+        )
 
 
-def _segments(tokens: list[_Token]) -> tuple[Segment, ...]:
+def _segments(template: str, tokens: list[_Token]) -> tuple[Segment, ...]:
     segments: list[list[_Token]] = [[]]
+    depth = 0
     for token in tokens:
+        depth += {"open": 1, "close": -1}.get(token.kind, 0)
+        if "/" in token.value and (depth or token.kind == "words"):
+            raise InvalidLayout(
+                f"The key layout {template!r} has a / within [...] or {{a|b}}; only parts of one name can be optional."
+            )
         if token.kind != "text":
             segments[-1].append(token)
             continue
@@ -205,4 +227,8 @@ def _segments(tokens: list[_Token]) -> tuple[Segment, ...]:
                 segments.append([])
             if part:
                 segments[-1].append(_Token(kind="text", value=part))
+    if not all(segments):
+        raise InvalidLayout(
+            f"The key layout {template!r} has an empty name before, after or between its /; keys begin with a name."
+        )
     return tuple(Segment(tokens=tuple(segment)) for segment in segments)

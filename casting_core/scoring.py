@@ -75,16 +75,24 @@ class Scorer:
         return [p for ps in self._forward.map(self._run, batches) for p in ps]
 
     def _run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
+        probabilities = self._try(pictures)
+        if probabilities is not None:
+            return probabilities
+        # Out here no caught error keeps the tensors of the failed try alive.
+        torch.cuda.empty_cache()
+        half = self.batch_size = len(pictures) // 2
+        return self._run(pictures[:half]) + self._run(pictures[half:])
+
+    def _try(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float] | None:
+        """p_defective of one batch, or None where the device lacks the memory for it and it can be halved."""
         try:
             batch = stack(pictures).to(self.hardware.device, non_blocking=True)
-            return self.forward(batch).tolist()
+            probabilities: list[float] = self.forward(batch).tolist()
         except torch.cuda.OutOfMemoryError:
             if len(pictures) == 1:
                 raise
-            torch.cuda.empty_cache()
-            self.batch_size = max(1, len(pictures) // 2)
-            half = len(pictures) // 2
-            return self._run(pictures[:half]) + self._run(pictures[half:])
+            return None
+        return probabilities
 
     @torch.inference_mode()
     def forward(self, batch: torch.Tensor) -> torch.Tensor:

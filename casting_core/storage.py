@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,20 @@ _REQUESTS_IN_FLIGHT = 32
 # Libraries whose errors mean that a request did not come through.
 _TRANSPORTS = frozenset(
     {"aiohttp", "aiobotocore", "botocore", "urllib3", "requests", "google", "gcsfs", "azure", "adlfs"}
+)
+# S3's words for credentials that are wrong as such, whatever the object.
+_WRONG_CREDENTIALS = frozenset(
+    {
+        "AccountProblem",
+        "AllAccessDisabled",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "NotSignedUp",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
 )
 _OVERWRITTEN = Rejection(reason="missing", detail="overwritten after it was listed; the new picture is another image")
 
@@ -78,24 +93,24 @@ class ObjectStore:
     def check_root(self) -> None:
         """Look at the root once, so that a wrong address is told from an empty hour."""
         try:
-            self._fs.ls(self._root, detail=False, refresh=True)
-        except FileNotFoundError as error:
-            if not self._root_is_just_empty():
+            self._entries(self._root)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not self._root_is_just_empty(error):
                 raise BucketMissing(
                     f"{self.url} does not exist. Create it, or correct the address (CASTING_IMAGES_URL)."
                 ) from error
         except Exception as error:  # noqa: BLE001 - each kind is told apart there
-            _raise_translated(error, self.url)
+            raise_translated(error, self.url)
 
     def list_folder(self, prefix: str) -> Folder:
         """List what lies directly below `prefix` ("" for the root), in one pass."""
         path = f"{self._root}/{prefix}".rstrip("/")
         try:
-            entries = self._fs.ls(path, detail=True, refresh=True)
+            entries = self._entries(path)
         except (FileNotFoundError, NotADirectoryError):
             return Folder(files=(), folders=())
         except Exception as error:  # noqa: BLE001 - each kind is told apart there
-            _raise_translated(error, path)
+            raise_translated(error, path)
         files, folders = [], []
         for entry in entries:
             key = entry["name"][len(self._root) + 1 :]
@@ -120,10 +135,10 @@ class ObjectStore:
         """List every object below the root, at any depth."""
         self.check_root()
         try:
-            entries = self._fs.find(self._root, detail=True, refresh=True)
+            entries = self._entries_below()
         except Exception as error:  # noqa: BLE001 - each kind is told apart there
-            _raise_translated(error, self.url)
-        return [self._info(entry) for entry in entries.values() if entry["type"] != "directory"]
+            raise_translated(error, self.url)
+        return [self._info(entry) for entry in entries if entry["type"] != "directory" and entry["name"][-1] != "/"]
 
     def fetch(self, objects: Sequence[ObjectVersion]) -> dict[ObjectVersion, bytes | Rejection]:
         """Read objects given as (uri, etag): for each its bytes, or why they cannot be had.
@@ -133,6 +148,13 @@ class ObjectStore:
         """
         with ThreadPoolExecutor(max_workers=_REQUESTS_IN_FLIGHT) as pool:
             return dict(zip(objects, pool.map(self._fetch_one, objects), strict=True))
+
+    def _entries(self, path: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self._fs.ls(path, detail=True, refresh=True)
+        return entries
+
+    def _entries_below(self) -> list[dict[str, Any]]:
+        return list(self._fs.find(self._root, detail=True, refresh=True).values())
 
     def _info(self, entry: Mapping[str, Any]) -> ObjectInfo:
         key = entry["name"][len(self._root) + 1 :]
@@ -165,7 +187,7 @@ class ObjectStore:
                 return datetime.fromtimestamp(value, tz=UTC)
         return datetime.now(tz=UTC)
 
-    def _root_is_just_empty(self) -> bool:
+    def _root_is_just_empty(self, error: Exception) -> bool:  # noqa: ARG002 - not every store says why
         bucket = self._root.split("/", 1)[0]
         return bool(bucket) and bucket != self._root and bool(self._fs.exists(bucket))
 
@@ -181,11 +203,24 @@ class LocalStore(ObjectStore):
     def _read(self, path: str, etag: str) -> bytes | Rejection:
         with open(path, "rb") as file:  # noqa: PTH123 - a Path costs as much as the read itself
             content = file.read()
-            stat = os.fstat(file.fileno())
-        return content if _stat_etag(stat.st_mtime, stat.st_size, stat.st_ino) == etag else _OVERWRITTEN
+            status = os.fstat(file.fileno())
+        return content if _stat_etag(status.st_mtime, status.st_size, status.st_ino) == etag else _OVERWRITTEN
 
-    def _root_is_just_empty(self) -> bool:
+    def _root_is_just_empty(self, error: Exception) -> bool:  # noqa: ARG002
         return False
+
+    # fsspec describes a link itself instead of the picture or folder that it leads to.
+    def _entries(self, path: str) -> list[dict[str, Any]]:
+        with os.scandir(path) as entries:
+            return [found for entry in entries if (found := _local_entry(entry.path))]
+
+    def _entries_below(self) -> list[dict[str, Any]]:
+        paths = (
+            os.path.join(folder, name)  # noqa: PTH118 - a Path for each of many files is slow
+            for folder, _, names in os.walk(self._root, onerror=_raise)
+            for name in names
+        )
+        return [found for path in paths if (found := _local_entry(path))]
 
 
 class S3Store(ObjectStore):
@@ -197,7 +232,13 @@ class S3Store(ObjectStore):
 
     async def _fetch_all(self, objects: Sequence[ObjectVersion]) -> list[bytes | Rejection]:
         slots = asyncio.Semaphore(_REQUESTS_IN_FLIGHT)
-        return await asyncio.gather(*map(self._fetch_in_slot, objects, repeat(slots)))
+        fetches = [asyncio.ensure_future(fetch) for fetch in map(self._fetch_in_slot, objects, repeat(slots))]
+        try:
+            return await asyncio.gather(*fetches)
+        finally:
+            # A storage in trouble is not asked for the rest of the chunk.
+            for fetch in fetches:
+                fetch.cancel()
 
     async def _fetch_in_slot(self, wanted: ObjectVersion, slots: asyncio.Semaphore) -> bytes | Rejection:
         uri, etag = wanted
@@ -211,11 +252,15 @@ class S3Store(ObjectStore):
                 async with response["Body"] as body:
                     content: bytes = await body.read()
             except Exception as error:  # noqa: BLE001 - each kind is told apart there
-                answer = getattr(error.__cause__, "response", {})
-                if answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == HTTPStatus.PRECONDITION_FAILED:
+                answer = _answer(error).get("ResponseMetadata", {})
+                if answer.get("HTTPStatusCode") == HTTPStatus.PRECONDITION_FAILED:
                     return _OVERWRITTEN
                 return _rejected(error, uri)
         return content
+
+    def _root_is_just_empty(self, error: Exception) -> bool:
+        # s3fs raises this of its own for a folder without keys, and because of an answer for a missing bucket.
+        return not _answer(error)
 
 
 def open_store(url: str, *, options: Mapping[str, Any] | None = None) -> ObjectStore:
@@ -225,7 +270,8 @@ def open_store(url: str, *, options: Mapping[str, Any] | None = None) -> ObjectS
     URL whose kind of storage is unknown or not installed.
     """
     try:
-        filesystem, root = fsspec.core.url_to_fs(url, **dict(options or {}))
+        # Every listing here is a fresh one; kept ones would only fill the memory.
+        filesystem, root = fsspec.core.url_to_fs(url, **{"use_listings_cache": False, **(options or {})})
     except (ValueError, ImportError) as error:
         raise InvalidInput(
             f"{url!r} cannot be used as object storage: {error}. Give a file:// or s3:// URL."
@@ -239,20 +285,45 @@ def _stat_etag(mtime: float, size: int, inode: int) -> str:
     return f"{mtime:.6f}-{size:x}-{inode:x}"
 
 
+def _local_entry(path: str) -> dict[str, Any] | None:
+    """Describe the file or folder that a path leads to; None if it is gone, or neither (a pipe would never end)."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a Path costs as much as the call itself
+    except FileNotFoundError:
+        return None
+    kind = "directory" if stat.S_ISDIR(status.st_mode) else "file" if stat.S_ISREG(status.st_mode) else None
+    entry = {"name": path, "type": kind, "size": status.st_size, "mtime": status.st_mtime, "ino": status.st_ino}
+    return entry if kind else None
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
 def _rejected(error: Exception, uri: str) -> Rejection:
     """Tell an object that cannot be had from a storage that is in trouble, which raises."""
-    if isinstance(error, FileNotFoundError | IsADirectoryError):
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
         return Rejection(reason="missing", detail="deleted after it was listed")
-    try:
-        _raise_translated(error, uri)
-    except StorageDenied:
-        return Rejection(reason="access_denied", detail="the storage credentials may not read this object")
+    if not isinstance(error, PermissionError) or _code(error) in _WRONG_CREDENTIALS:
+        raise_translated(error, uri)
+    return Rejection(reason="access_denied", detail="the storage credentials may not read this object")
 
 
-def _raise_translated(error: Exception, what: str) -> NoReturn:
+def _answer(error: Exception) -> Mapping[str, Any]:
+    """What S3 answered, where an answer of it led to the error."""
+    answer: Mapping[str, Any] = getattr(error.__cause__, "response", {})
+    return answer
+
+
+def _code(error: Exception) -> str:
+    return str(_answer(error).get("Error", {}).get("Code", ""))
+
+
+def raise_translated(error: Exception, what: str) -> NoReturn:
     """Raise what storage said as an error of this package; a defect of the program stays what it is."""
     kind = type(error)
-    if isinstance(error, PermissionError) or "Credentials" in kind.__name__:
+    refused = isinstance(error, PermissionError) or "Credentials" in kind.__name__
+    if refused or _code(error) in _WRONG_CREDENTIALS:
         raise StorageDenied(
             f"Access to {what} was refused: {error}. Check the credentials and their rights to list and read."
         ) from error

@@ -201,7 +201,8 @@ def measure_faster(run: dict[str, Callable[[], object]], *, rounds: int = 3) -> 
 def _batches(count: int, size: int, epochs: int, generator: np.random.Generator) -> Iterator[torch.Tensor]:
     for _ in range(epochs):
         order = torch.from_numpy(generator.permutation(count))
-        yield from (order[start : start + size] for start in range(0, count, size))
+        # Equal parts, since a batch norm has no statistics of a single picture left over.
+        yield from torch.tensor_split(order, math.ceil(count / size))
 
 
 def _whole_batch(pictures: LabelledPictures, indices: torch.Tensor, _generator: np.random.Generator) -> torch.Tensor:

@@ -16,34 +16,49 @@ def database_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except exc.ArgumentError as error:
+    except (exc.ArgumentError, ValueError):
+        # The parser's own words may quote the password, where it took that for a port.
         raise DatabaseError(
             "The database address is not a URL; write it like postgresql://user:password@host:5432/casting."
-        ) from error
+        ) from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise DatabaseError(f"{url.get_backend_name()!r} is not supported as a database; give a postgresql:// URL.")
+    if "@" in f"{url.host}{url.database}":
+        # What follows the first @ would be shown as the host.
+        raise DatabaseError("The database address has an @ in its user or password; write it as %40.")
+    if "password" in url.query:
+        # Only there does SQLAlchemy hide it.
+        url = url.set(password=url.normalized_query["password"][-1]).difference_update_query(["password"])
     return url.set(drivername="postgresql+psycopg")
+
+
+def public_address(url: URL) -> str:
+    """The URL as psql and BI tools take it, without a password."""
+    return url.set(drivername="postgresql", password=None).render_as_string()
 
 
 def make_engine(url: URL, *, application_name: str = "casting", pool_size: int = 10) -> Engine:
     """Make an engine; it connects when it is first used.
 
-    A connection is checked before it is lent, so that a database restart between two runs goes unnoticed.
+    A connection is checked before it is lent, so that a database restart between two runs goes unnoticed. What the
+    URL itself says of a connection, such as `?connect_timeout=30`, goes before the settings here; only the time zone
+    is always UTC.
     """
+    defaults = {
+        "application_name": application_name,
+        "connect_timeout": 10,
+        # A peer that vanished without a word is noticed after a minute and a half, not after two hours.
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 6,
+    }
+    options = " ".join([*url.normalized_query.get("options", ()), "-c timezone=UTC"])
     return sqlalchemy.create_engine(
         url,
         pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={
-            "application_name": application_name,
-            "connect_timeout": 10,
-            "options": "-c timezone=UTC",
-            # A peer that vanished without a word is noticed after a minute and a half, not after two hours.
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 6,
-        },
+        connect_args={name: value for name, value in defaults.items() if name not in url.query} | {"options": options},
     )
 
 

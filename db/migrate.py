@@ -19,31 +19,37 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+# By name and without CASCADE: what a plant has built beside or upon our views is not ours to drop.
+_DROP_VIEWS = "DROP VIEW IF EXISTS part_verdict, current_verdict"
 
 
 def upgrade(engine: Engine, *, revision: str = "head") -> None:
     """Run the missing migrations, then make the views anew if they changed. Safe to call from many processes at once.
 
-    All of it is one transaction: an interrupted upgrade leaves the database as it was.
+    All of it is one transaction: an interrupted upgrade leaves the database as it was. Raises SchemaNewer.
     """
     with engine.begin() as connection:
         # Held to the end of the transaction: whoever comes second finds nothing left to do.
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('casting.migrate'))"))
-        stale = current_revision(connection) != (head_revision() if revision == "head" else revision)
+        current = current_revision(connection)
+        _refuse_newer(current)
+        stale = current != (head_revision() if revision == "head" else revision)
         if stale or _views_hash(connection) != _views_source_hash():
-            connection.execute(
-                text("DROP SCHEMA IF EXISTS bi CASCADE; DROP VIEW IF EXISTS part_verdict, current_verdict")
-            )
+            connection.execute(text(_DROP_VIEWS))
             command.upgrade(_config(connection), revision)
             if revision in ("head", head_revision()):
                 _create_views(connection)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Take migrations back down to `revision`; the views are dropped, since they fit the newest schema only."""
+    """Take migrations back down to `revision`; the views are dropped, since they fit the newest schema only.
+
+    Raises SchemaNewer.
+    """
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('casting.migrate'))"))
-        connection.execute(text("DROP SCHEMA IF EXISTS bi CASCADE; DROP VIEW IF EXISTS part_verdict, current_verdict"))
+        _refuse_newer(current_revision(connection))
+        connection.execute(text(_DROP_VIEWS))
         command.downgrade(_config(connection), revision)
 
 
@@ -56,11 +62,7 @@ def check(engine: Engine) -> str:
         current = current_revision(connection)
     if current == head_revision():
         return current
-    known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
-    if current is not None and current not in known:
-        raise SchemaNewer(
-            f"The database is at revision {current}, which this release does not know. Install the newer release."
-        )
+    _refuse_newer(current)
     raise SchemaOutdated(
         f"The database is at revision {current or 'none'}, this release needs {head_revision()}. "
         "Run: casting db upgrade"
@@ -78,6 +80,14 @@ def head_revision() -> str:
     if head is None:
         raise SchemaOutdated("This installation ships no migrations; install it again.")
     return head
+
+
+def _refuse_newer(current: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+    if current is not None and current not in known:
+        raise SchemaNewer(
+            f"The database is at revision {current}, which this release does not know. Install the newer release."
+        )
 
 
 def _config(connection: Connection) -> Config:

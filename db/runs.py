@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Text, cast, func, insert, select, text, update
+from sqlalchemy import Text, cast, exc, func, insert, select, text, update
 
 from casting_core.types import Judgement, Prediction, RunSummary, ScoringRun, VerdictName
 from db.schema import model, scoring_run
@@ -43,8 +43,11 @@ def alive(engine: Engine, run_id: UUID) -> Iterator[None]:
         try:
             yield
         finally:
-            if not connection.invalidated:
+            try:
                 connection.execute(text("SELECT pg_advisory_unlock(hashtextextended(:run, 0))"), {"run": str(run_id)})
+            except exc.DBAPIError:
+                # The server ended this session and the lock with it. What the run has written stands all the same.
+                connection.invalidate()
 
 
 def mark_dead_runs(connection: Connection) -> list[UUID]:

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def write_judgements(connection: Connection, run: ScoringRun, judgements: Sequence[Judgement]) -> None:
-    """Write the outcomes of one claimed chunk, in the transaction that holds the claim."""
+def write_judgements(connection: Connection, run: ScoringRun, judgements: Sequence[Judgement]) -> list[Judgement]:
+    """Write the outcomes of one claimed chunk, in the transaction that holds the claim; return those it wrote.
+
+    All but one kind: a rejection of an image that an earlier model has judged. Its picture was overwritten or deleted
+    since; its verdict stands, and it stays backlog of this model until the window has passed it.
+    """
     predicted = [(j, j.outcome) for j in judgements if isinstance(j.outcome, Prediction)]
     rejected = [(j, j.outcome) for j in judgements if isinstance(j.outcome, Rejection)]
     if predicted:
@@ -30,8 +34,9 @@ def write_judgements(connection: Connection, run: ScoringRun, judgements: Sequen
                 "sha256s": [j.sha256 for j, _ in predicted],
             },
         )
+    quarantined: set[int] = set()
     if rejected:
-        connection.execute(
+        rows = connection.execute(
             load("insert_quarantine"),
             {
                 "run_id": run.run_id,
@@ -42,3 +47,5 @@ def write_judgements(connection: Connection, run: ScoringRun, judgements: Sequen
                 "sha256s": [j.sha256 for j, _ in rejected],
             },
         )
+        quarantined.update(rows.scalars())
+    return [j for j in judgements if isinstance(j.outcome, Prediction) or j.image.image_id in quarantined]

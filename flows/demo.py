@@ -10,8 +10,9 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,7 @@ from casting_core.artifact import publish_artifact
 from casting_core.dataset import read_dataset
 from casting_core.fitting import FittedModel, LabelledFile, fit_model, held_out_groups
 from casting_core.model import recognise_architecture
-from casting_core.synthetic import defect_mask, make_casting, render
+from casting_core.synthetic import SyntheticCasting, defect_mask, make_casting, render
 from casting_core.training import Recipe
 from db import models
 
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 LINES = ("line-a", "line-b")
 HOURS = 3
 PARTS_PER_HOUR = 40
-RENDERED = 800
+SEEDED = 360
 PICTURE_SIDE = 300
+SHOWN_SHARE = 0.2
 # Share of defective parts by line and hour: the second line climbs in the last one.
 DEFECT_RATES = {"line-a": (0.05, 0.05, 0.05), "line-b": (0.05, 0.075, 0.30)}
 _SEED = 7
@@ -59,7 +61,7 @@ def first_hour(now: datetime) -> datetime:
 def plan_for(pretrained: str, *, rendered: bool) -> DemoPlan:
     """Choose network and recipe: weights from a file say which network they are of."""
     if rendered or pretrained == "none":
-        recipe = Recipe(crop_epochs=16, epochs=14, weight_decay=0.01)
+        recipe = Recipe(crop_epochs=14, epochs=11, weight_decay=0.01)
         return DemoPlan(architecture="resnet18", pretrained=pretrained, side=128, recipe=recipe)
     architecture = "resnet18" if pretrained == "imagenet" else recognise_architecture(pretrained)
     return DemoPlan(architecture=architecture, pretrained=pretrained, side=224, recipe=Recipe(epochs=4))
@@ -67,15 +69,28 @@ def plan_for(pretrained: str, *, rendered: bool) -> DemoPlan:
 
 def labelled_castings(home: Path, images: Path | None) -> tuple[list[LabelledFile], list[LabelledFile]]:
     """Castings to train on, and other castings for the lines to show."""
-    files = render_castings(home / "castings") if images is None else read_files(images)
-    return split_off_lines(files)
+    if images is not None:
+        return split_off_lines(read_files(images))
+    castings = home / "castings"
+    lines_defective = sum(round(rate * PARTS_PER_HOUR) for rates in DEFECT_RATES.values() for rate in rates)
+    lines_ok = len(LINES) * HOURS * PARTS_PER_HOUR - lines_defective
+    return render_castings(castings / "training", seeded=SEEDED), render_castings(
+        castings / "lines", ok=lines_ok, defective=lines_defective, first=SEEDED
+    )
 
 
-def render_castings(folder: Path) -> list[LabelledFile]:
-    """Render labelled synthetic castings, half of them defective, and keep them in `folder` for people to look at."""
-    seeds = np.random.SeedSequence(_SEED).generate_state(RENDERED)
+def render_castings(
+    folder: Path, *, seeded: int = 0, ok: int = 0, defective: int = 0, first: int = 0
+) -> list[LabelledFile]:
+    """Render castings and keep them in `folder` to look at.
+
+    The `seeded` ones come twice: sound, and with a defect put into the same casting. Castings are numbered, and drawn,
+    from `first` on.
+    """
+    forms = [(False, True)] * seeded + [(False,)] * ok + [(True,)] * defective
+    numbers = range(first, first + len(forms))
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        files = list(pool.map(_render_casting, range(RENDERED), map(int, seeds), chunksize=16))
+        files = [file for some in pool.map(_render_casting, numbers, forms, chunksize=8) for file in some]
     for file in files:
         path = folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,23 +98,28 @@ def render_castings(folder: Path) -> list[LabelledFile]:
     return files
 
 
-def _render_casting(number: int, seed: int) -> LabelledFile:
-    casting = make_casting(seed, defective=number % 2 == 1)
+def _render_casting(number: int, forms: tuple[bool, ...]) -> list[LabelledFile]:
+    return [_render_form(make_casting(_SEED * 100_000 + number, defective=form), number) for form in forms]
+
+
+def _render_form(casting: SyntheticCasting, number: int) -> LabelledFile:
     encoded = io.BytesIO()
     Image.fromarray(render(casting, size=PICTURE_SIDE)).save(encoded, format="JPEG", quality=90)
-    mark = None
-    if casting.defects:
-        rows, columns = np.nonzero(defect_mask(casting, size=PICTURE_SIDE))
-        place = np.random.default_rng(seed).integers(len(rows))
-        mark = (float(columns[place]) / PICTURE_SIDE, float(rows[place]) / PICTURE_SIDE)
     kind = "def" if casting.defects else "ok"
     return LabelledFile(
         name=f"{kind}_front/cast_{kind}_{number:05d}.jpeg",
         content=encoded.getvalue(),
         label=casting.label,
         group=number,
-        mark=mark,
+        mark=_mark(casting) if casting.defects else None,
     )
+
+
+def _mark(casting: SyntheticCasting) -> tuple[float, float]:
+    """Where somebody would point to, as (x, y) in 0..1 of the picture."""
+    rows, columns = np.nonzero(defect_mask(casting, size=PICTURE_SIDE))
+    place = np.random.default_rng(casting.seed).integers(len(rows))
+    return (float(columns[place]) / PICTURE_SIDE, float(rows[place]) / PICTURE_SIDE)
 
 
 def read_files(folder: Path) -> list[LabelledFile]:
@@ -114,7 +134,7 @@ def read_files(folder: Path) -> list[LabelledFile]:
 
 def split_off_lines(files: Sequence[LabelledFile]) -> tuple[list[LabelledFile], list[LabelledFile]]:
     """Set castings aside for the lines, so that they show what the model has never seen."""
-    shown = held_out_groups(files, share=0.25, seed=_SEED)
+    shown = held_out_groups(files, share=SHOWN_SHARE, seed=_SEED)
     return [file for file in files if file.group not in shown], [file for file in files if file.group in shown]
 
 
@@ -148,9 +168,11 @@ def train_champion(
 def fill_bucket(bucket: Path, files: Sequence[LabelledFile], *, start: datetime) -> int:
     """Write each line's pictures hour by hour, two broken files among them; return how many files there are."""
     generator = np.random.default_rng(_SEED)
-    by_label: dict[Literal["ok", "defective"], list[LabelledFile]] = {"ok": [], "defective": []}
-    for file in files:
-        by_label[file.label].append(file)
+    # Few real castings have to come round again; rendered ones are as many as there are parts.
+    by_label = {
+        label: cycle(generator.permutation([file for file in files if file.label == label]))
+        for label in ("ok", "defective")
+    }
     written = 0
     for line in LINES:
         for hour in range(HOURS):
@@ -160,8 +182,7 @@ def fill_bucket(bucket: Path, files: Sequence[LabelledFile], *, start: datetime)
             defective = round(DEFECT_RATES[line][hour] * PARTS_PER_HOUR)
             labels = generator.permutation(["defective"] * defective + ["ok"] * (PARTS_PER_HOUR - defective))
             for number, label in enumerate(labels):
-                candidates = by_label[label]
-                content = candidates[int(generator.integers(len(candidates)))].content
+                content = next(by_label[label]).content
                 part = f"{line[-1].upper()}{hour}{number:04d}"
                 if line == LINES[-1] and hour == HOURS - 1 and number in _BROKEN:
                     content = _BROKEN[number](content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,14 @@ from casting_core.model import load_network
 from casting_core.scoring import cpu_has_bfloat16
 from casting_core.storage import open_store
 from db import migrate, models
-from db.engine import check_connection
+from db.engine import check_connection, public_address
 from db.errors import DatabaseError
 from flows.resources import open_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Engine
 
     from flows.settings import Settings
 
@@ -36,12 +39,12 @@ class Finding:
 def check_database(settings: Settings) -> Finding:
     """Is there a connection, and does the schema fit?"""
     try:
-        engine = open_engine(settings)
-        version = check_connection(engine)
-        revision = migrate.check(engine)
+        with _engine(settings) as engine:
+            version = check_connection(engine)
+            revision = migrate.check(engine)
+            address = public_address(engine.url)
     except DatabaseError as error:
         return Finding(well=False, text=str(error))
-    address = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
     return Finding(well=True, text=f"Postgres {version} at {address}, schema {revision}")
 
 
@@ -60,7 +63,7 @@ def check_bucket(settings: Settings) -> Finding:
 def check_model(settings: Settings) -> Finding:
     """Is there a champion, and can its artifact be served?"""
     try:
-        with open_engine(settings).connect() as connection:
+        with _engine(settings) as engine, engine.connect() as connection:
             champion = models.champion(connection)
         artifact = read_artifact(
             champion.artifact_url,
@@ -98,6 +101,15 @@ def check_prefect(_settings: Settings) -> Finding:
     except httpx.HTTPError as error:
         return Finding(well=False, text=f"{url} does not answer ({error}). Start it: prefect server start")
     return Finding(well=True, text=f"server answers at {url}")
+
+
+@contextmanager
+def _engine(settings: Settings) -> Iterator[Engine]:
+    engine = open_engine(settings)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 CHECKS: dict[str, Callable[[Settings], Finding]] = {

@@ -104,7 +104,8 @@ def configure_prefect(settings: Settings, *, verbose: bool = False) -> None:
         "PREFECT_HOME": str(settings.home.absolute() / "prefect"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "WARNING",
+        # A command says itself how its flow ended; Prefect would add the traceback of every error we expect.
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
         "DO_NOT_TRACK": "1",
     }
     for name, value in defaults.items():

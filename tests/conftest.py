@@ -1,6 +1,9 @@
 """Real parts for the tests: one embedded Postgres a session, a fresh migrated database for each test that asks."""
 
+import logging
 import os
+import shutil
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -8,24 +11,30 @@ import pytest
 import sqlalchemy
 from sqlalchemy import text
 
+from tests.s3 import CREDENTIALS, FaultProxy, S3Bucket
+
 # Before anything imports Prefect, which reads its settings once.
 for name in [name for name in os.environ if name.startswith(("CASTING_", "PREFECT_", "AWS_"))]:
     del os.environ[name]
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory):
+def postgres_url():
     """The session's Postgres server, with one migrated database to copy from."""
     from db import embedded, migrate
     from db.engine import make_engine
 
-    url = embedded.start(tmp_path_factory.mktemp("postgres") / "data")
+    # Not below pytest's own folder: every session that begins closes that to other users, Postgres' own included.
+    folder = Path(tempfile.mkdtemp(prefix="casting-tests-"))
+    url = embedded.start(folder / "data")
     with _admin(url).connect() as connection:
         connection.execute(text("CREATE DATABASE template_migrated"))
     template = make_engine(url.set(database="template_migrated"))
     migrate.upgrade(template)
     template.dispose()
-    return url
+    yield url
+    embedded.stop(folder / "data")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -71,3 +80,47 @@ def _database(server, *, template):
 
 def _admin(server):
     return sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint():
+    """The URL of a real S3 API over HTTP on this machine."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request costs more than the request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_endpoint):
+    """A boto3 client of that API, for setting things up."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=CREDENTIALS["key"],
+        aws_secret_access_key=CREDENTIALS["secret"],
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def s3_bucket(s3_endpoint, s3_client):
+    """A fresh bucket, with the options by which it is opened."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=name)
+    return S3Bucket(name=name, client=s3_client, options=CREDENTIALS | {"endpoint_url": s3_endpoint})
+
+
+@pytest.fixture
+def s3_faults(s3_endpoint):
+    """A proxy in front of the S3 API that fails on demand."""
+    with FaultProxy(upstream=s3_endpoint) as proxy:
+        yield proxy

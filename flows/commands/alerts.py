@@ -78,7 +78,7 @@ def _print(comparison: Comparison) -> None:
 
     ratios = list(comparison.methods[0].arl1_parts)
     print_table(
-        ["chart", "false alarm after", *(f"{ratio} times found after" for ratio in ratios)],
+        ["chart", "ARL0", *(f"x {ratio}" for ratio in ratios)],
         [
             [
                 method.name,
@@ -88,8 +88,8 @@ def _print(comparison: Comparison) -> None:
             for method in comparison.methods
         ],
         title=(
-            f"Parts (and hours of {comparison.n} parts) at a baseline of {comparison.p0:.3%}, correlation "
-            f"{comparison.icc:g} inside hours, one false alarm promised in {comparison.arl0:,.0f} parts. "
-            "± is the standard error of a simulation; the rest is exact."
+            f"Parts (hours of {comparison.n}) to a false alarm, and until a climb is found. "
+            f"Baseline {comparison.p0:.3%}, correlation {comparison.icc:g} inside hours, one false alarm promised in "
+            f"{comparison.arl0:,.0f} parts. ± is the standard error of a simulation; the rest is exact."
         ),
     )

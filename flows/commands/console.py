@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON value as the last line of standard output.")]
+
+_PIPE_WIDTH = 200
 
 # People read messages on standard error; standard output is for results.
 messages = Console(stderr=True)
@@ -43,7 +47,7 @@ def plain_errors() -> Iterator[None]:
 
 def fail(message: str) -> None:
     """Say what went wrong and end the command."""
-    messages.print(f"[bold red]Error:[/] {message}", highlight=False, soft_wrap=True, markup=True)
+    messages.print("[bold red]Error:[/]", Text(message), highlight=False, soft_wrap=True)
     raise typer.Exit(code=1)
 
 
@@ -53,12 +57,23 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-    """Print a result for people, numbers to the right."""
+    """Print a result for people, numbers to the right; into a pipe or file without regard to width."""
     rows = [list(row) for row in rows]
     table = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         numeric = rows and all(isinstance(row[index], int | float | None) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(table)
+        table.add_row(*map(_cell, row))
+    console = Console()
+    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH, markup=False, highlight=False)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S" if value.second else "%Y-%m-%d %H:%M")
+    return str(value)

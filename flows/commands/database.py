@@ -13,13 +13,13 @@ app = typer.Typer(help="The database: its address, its migrations, and queries."
 
 @app.command()
 def url() -> None:
-    """Print the address of the database, embedded or not; the password is left out."""
+    """Print the address of the database, embedded or not; a password is left out."""
+    from db.engine import public_address
     from flows.resources import open_engine
     from flows.settings import load_settings
 
     with plain_errors():
-        address = open_engine(load_settings()).url.set(drivername="postgresql")
-        typer.echo(address.render_as_string(hide_password=True))
+        typer.echo(public_address(open_engine(load_settings()).url))
 
 
 @app.command()

@@ -18,6 +18,8 @@ from casting_core.model import build_network
 from casting_core.preprocess import Preprocessing
 from casting_core.synthetic import make_casting, render
 from db import models
+from flows.resources import close_resources, open_resources
+from flows.settings import load_settings
 
 NOW = datetime(2026, 11, 23, 8, 20, tzinfo=UTC)
 
@@ -50,9 +52,6 @@ class Plant:
 
     @property
     def resources(self):
-        from flows.resources import open_resources
-        from flows.settings import load_settings
-
         return open_resources(load_settings())
 
     @property
@@ -128,9 +127,8 @@ def plant(tmp_path, migrated_database_url, monkeypatch):
         "CASTING_DEVICE": "cpu",
     }.items():
         monkeypatch.setenv(name, value)
-    plant = Plant(home=home, database_url=url)
-    yield plant
-    plant.resources.engine.dispose()
+    yield Plant(home=home, database_url=url)
+    close_resources()
 
 
 @pytest.fixture

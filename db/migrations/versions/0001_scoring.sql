@@ -121,6 +121,11 @@ CREATE FUNCTION refuse_two_outcomes() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     offender bigint;
 BEGIN
+    IF current_setting('transaction_isolation') = 'repeatable read' THEN
+        -- The check below would look at an old snapshot, and miss what another transaction has committed since.
+        RAISE EXCEPTION 'verdicts and quarantine are not written under REPEATABLE READ'
+            USING ERRCODE = 'feature_not_supported', HINT = 'Use READ COMMITTED or SERIALIZABLE.';
+    END IF;
     PERFORM 1 FROM image JOIN new_row USING (image_id, captured_at) FOR NO KEY UPDATE OF image;
     IF TG_TABLE_NAME = 'verdict' THEN
         SELECT image_id INTO offender FROM new_row JOIN quarantine USING (image_id, captured_at) LIMIT 1;
@@ -141,11 +146,13 @@ CREATE TRIGGER one_outcome AFTER INSERT ON quarantine
 -- History is never overwritten: a re-score adds verdicts, a correction is a label.
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '% is append-only: a row was to be changed', TG_TABLE_NAME
+    RAISE EXCEPTION '% is append-only: its rows are neither changed nor taken away', TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
 END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON verdict FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON quarantine FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON verdict FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON quarantine FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Makes the partitions of the month (UTC) that holds `moment`. Runs with its owner's rights, so that a writer that
 -- may not change the schema can still write into a month that nobody prepared.
@@ -160,9 +167,17 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('casting.ensure_month'));
+    -- Holds up writers for the moment this takes, but neither readers nor claims; in the order in which chunks write.
+    LOCK TABLE public.image, public.verdict, public.quarantine IN SHARE ROW EXCLUSIVE MODE;
     FOREACH parent IN ARRAY ARRAY['image', 'verdict', 'quarantine'] LOOP
-        EXECUTE format('CREATE TABLE IF NOT EXISTS month.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L)',
-            parent || suffix, parent,
+        -- Another session may have made it while this one waited.
+        CONTINUE WHEN to_regclass('month.' || parent || suffix) IS NOT NULL;
+        -- Made apart and then attached: PARTITION OF would shut out readers and claims as well, and two sessions that
+        -- have both read `image` would wait for one another.
+        EXECUTE format('CREATE TABLE month.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+            parent || suffix, parent);
+        EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION month.%I FOR VALUES FROM (%L) TO (%L)',
+            parent, parent || suffix,
             first_day AT TIME ZONE 'UTC', (first_day + interval '1 month') AT TIME ZONE 'UTC');
     END LOOP;
 END $$;

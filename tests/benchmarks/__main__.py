@@ -1,0 +1,65 @@
+"""`make bench`: the tables of tests/benchmarks/README.md, measured now. `--json` prints one object as the last line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import discovery, memory, scoring, writing
+
+BENCHMARKS = {"scoring": scoring.run, "memory": memory.run, "discovery": discovery.run, "writing": writing.run}
+
+
+def main() -> None:
+    """Run the benchmarks that were named, or all."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="only these")
+    parser.add_argument("--images", type=int, default=2000, help="images that are scored")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    results = {"machine": machine()}
+    console.print(results["machine"])
+    for name in options.names or BENCHMARKS:
+        with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder, console.status(f"{name} ..."):
+            results[name] = BENCHMARKS[name](Path(folder), images=options.images)
+        table = Table(title=name, title_justify="left")
+        table.add_column("what")
+        table.add_column("value", justify="right")
+        for what, value in results[name].items():
+            table.add_row(what, f"{value:,.3f}" if isinstance(value, float) else str(value))
+        console.print(table)
+    if options.json:
+        sys.stdout.write(json.dumps(results) + "\n")
+
+
+def machine() -> dict[str, str]:
+    """What was measured on."""
+    cpu = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    return {
+        "date": datetime.now(tz=UTC).date().isoformat(),
+        "cpu": cpu,
+        "cores": str(len(__import__("os").sched_getaffinity(0))),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "torchvision", "prefect", "sqlalchemy", "psycopg", "pillow")},
+    }
+
+
+if __name__ == "__main__":
+    main()

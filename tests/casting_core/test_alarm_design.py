@@ -1,0 +1,190 @@
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.stats import betabinom
+
+from casting_core.alarm_design import (
+    WeightDistribution,
+    _beta_quadrature,
+    average_run_length,
+    design_bank,
+    design_cusum,
+    design_score_cusum,
+    fleet_arl0,
+)
+from casting_core.alarms import CusumState, advance
+from casting_core.errors import InvalidInput
+
+PLAIN = design_cusum(baseline=0.02, ratio=2.0, arl0=26_740.5)
+VERDICTS = WeightDistribution.of_verdicts(PLAIN)
+
+
+def parts(rng, rate, icc, batch, batches):
+    precision = 1 / icc - 1
+    rates = rng.beta(rate * precision, (1 - rate) * precision, batches)
+    return (rng.random((batches, batch)) < rates[:, None]).ravel()
+
+
+def mean_run_length(design, draw, runs):
+    """Simulated parts to the first signal, with its standard error."""
+    lengths = []
+    for _ in range(runs):
+        state, signals = CusumState(), ()
+        while not signals:
+            state, signals = advance(design, state, draw())
+        lengths.append(signals[0].part)
+    return np.mean(lengths), np.std(lengths) / np.sqrt(runs)
+
+
+def test_check_value_of_the_issue():
+    assert (PLAIN.m, PLAIN.limit) == (pytest.approx(35), 247)
+    assert PLAIN.arl0 == pytest.approx(27_122, abs=1)
+    found = [average_run_length(VERDICTS, rate=0.02 * ratio, limit=247) for ratio in (1.5, 2, 3)]
+    assert found == pytest.approx([1_532, 530, 219], abs=0.5)
+
+
+def test_limit_is_the_smallest_that_keeps_the_promise():
+    assert average_run_length(VERDICTS, rate=0.02, limit=246) < 26_740.5 <= PLAIN.arl0
+
+
+def test_first_limits_follow_from_the_definition():
+    # One defective part is enough; then two with at most 33 sound ones between them.
+    assert average_run_length(VERDICTS, rate=0.02, limit=34) == pytest.approx(50)
+    assert average_run_length(VERDICTS, rate=0.02, limit=35) == pytest.approx(50 + 50 / (1 - 0.98**34), rel=1e-9)
+
+
+@pytest.mark.parametrize("icc", [0.0, 0.0005, 0.005, 0.02])
+def test_promise_is_kept_under_overdispersion(icc):
+    design = design_cusum(baseline=0.02, arl0=26_740.5, icc=icc, batch=200)
+    exact = average_run_length(VERDICTS, rate=0.02, limit=design.limit, icc=icc, batch=200)
+    assert 0.999 <= exact / 26_740.5 <= 1.03
+    assert design.arl0 == pytest.approx(exact)
+
+
+def test_a_plain_design_breaks_its_promise_under_overdispersion():
+    assert average_run_length(VERDICTS, rate=0.02, limit=247, icc=0.005, batch=200) == pytest.approx(5_701, rel=1e-3)
+
+
+def test_run_length_under_overdispersion_agrees_with_simulation():
+    rng = np.random.default_rng(1)
+    mean, error = mean_run_length(PLAIN, lambda: parts(rng, 0.02, 0.005, 200, 20), 400)
+    assert abs(mean - 5_701) < 4 * error
+
+
+def test_batches_of_which_one_defective_part_decides_are_exact():
+    # At limit 1 a run ends with the first defective part: the survival over a batch is the beta-binomial's zero.
+    survive = betabinom.pmf(0, np.arange(51), 0.02 * 9, 0.98 * 9)
+    expected = survive[:50].sum() / (1 - survive[50])
+    assert average_run_length(VERDICTS, rate=0.02, limit=1, icc=0.1, batch=50) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("a", "b"), [(4.0, 195.0), (0.5, 0.5), (0.2, 9.0), (2e4, 9.8e5), (3.0, 3.0)])
+def test_quadrature_integrates_polynomials_over_the_beta(a, b):
+    nodes, weights = _beta_quadrature(a, b, 8)
+    assert weights.sum() == pytest.approx(1)
+    moments = np.cumprod((a + np.arange(15)) / (a + b + np.arange(15)))
+    assert [weights @ nodes**k for k in range(1, 16)] == pytest.approx(moments, rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize(("baseline", "ratio"), [(1e-4, 2.0), (0.001, 3.0), (0.02, 1.1), (0.3, 2.0), (0.6, 1.5)])
+def test_designs_over_the_range_of_rates(baseline, ratio):
+    design = design_cusum(baseline=baseline, ratio=ratio, arl0=50_000)
+    assert baseline < design.reference < ratio * baseline
+    assert design.arl0 >= 50_000
+    assert (
+        average_run_length(WeightDistribution.of_verdicts(design), rate=ratio * baseline, limit=design.limit) < 50_000
+    )
+
+
+def test_recovery_limit_keeps_its_run_length():
+    waiting = WeightDistribution(weights=np.array([1, -34]), sound=VERDICTS.sound, defective=VERDICTS.defective)
+    assert average_run_length(waiting, rate=0.04, limit=PLAIN.recovery_limit) >= 20_000
+    assert average_run_length(waiting, rate=0.04, limit=PLAIN.recovery_limit - 1) < 20_000
+    wide = design_cusum(baseline=0.02, arl0=26_740.5, icc=0.005, batch=200)
+    assert average_run_length(waiting, rate=0.04, limit=wide.recovery_limit, icc=0.005, batch=200) >= 20_000
+
+
+def test_score_design_on_verdicts_promises_as_the_plain_one_does():
+    reference = np.repeat([0.0, 1.0], [9_800, 200])
+    design = design_score_cusum(reference, arl0=26_740.5)
+    assert design.baseline == 0.02
+    assert design.arl0 == pytest.approx(27_000, rel=0.02)
+
+
+def test_score_design_keeps_its_promise_on_parts_in_review():
+    rng = np.random.default_rng(2)
+    review = rng.random(20_000) < 0.05
+    reference = np.where(review, rng.beta(1, 4, 20_000), rng.random(20_000) < 0.02)
+    design = design_score_cusum(reference, arl0=2_000)
+    mean, error = mean_run_length(design, lambda: rng.choice(reference, 2_000), 400)
+    assert abs(mean - design.arl0) < 4 * error
+    assert design.arl0 >= 2_000
+
+
+def test_fleet_budget_is_shared_by_streams():
+    arl0 = fleet_arl0([4_800, 2_400, 0], days=30)
+    assert arl0.tolist() == [432_000, 216_000, 90]
+    # False alarms a day, summed over the fleet.
+    assert sum(np.array([4_800, 2_400, 1]) / arl0) == pytest.approx(1 / 30)
+
+
+def test_bank_gets_the_budget_in_shares():
+    bank = design_bank(baseline=0.02, arl0=30_000, ratios=(1.5, 3.0))
+    assert [design.climb for design in bank] == pytest.approx([0.03, 0.06])
+    assert all(design.arl0 >= 60_000 for design in bank)
+
+
+def test_higher_promises_cost_higher_limits():
+    limits = [design_cusum(baseline=0.02, arl0=arl0).limit for arl0 in (2, 100, 1e4, 1e6, 1e9)]
+    assert all(low < high for low, high in pairwise(limits))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"baseline": 0.0},
+        {"baseline": 1.0},
+        {"baseline": float("nan")},
+        {"baseline": 0.5, "ratio": 2.0},
+        {"ratio": 1.0},
+        {"ratio": float("nan")},
+        {"arl0": 1.0},
+        {"arl0": float("inf")},
+        {"arl0": float("nan")},
+        {"icc": 1.0},
+        {"icc": -0.1},
+        {"batch": 0},
+        {"recovery_arl": 0.0},
+    ],
+)
+def test_impossible_questions_are_refused(fault):
+    with pytest.raises(InvalidInput):
+        design_cusum(**{"baseline": 0.02, "arl0": 1_000.0, **fault})
+
+
+@pytest.mark.parametrize("reference", [[], [0.0, 0.0], [1.0], [float("nan")], [0.1, 2.0]])
+def test_references_without_a_baseline_are_refused(reference):
+    with pytest.raises(InvalidInput):
+        design_score_cusum(reference, arl0=1_000)
+
+
+@pytest.mark.parametrize("days", [{"parts_per_day": []}, {"parts_per_day": [-1]}, {"parts_per_day": [1], "days": 0}])
+def test_impossible_budgets_are_refused(days):
+    with pytest.raises(InvalidInput):
+        fleet_arl0(**days)
+
+
+def test_rates_of_0_and_1_have_run_lengths():
+    assert average_run_length(VERDICTS, rate=0.0, limit=247) == float("inf")
+    assert average_run_length(VERDICTS, rate=1.0, limit=247, icc=0.1, batch=10) == pytest.approx(8)
+
+
+@pytest.mark.slow
+def test_designs_of_a_fleet_take_under_two_seconds():
+    baselines = np.linspace(0.01, 0.04, 50)
+    start = time.process_time()
+    for baseline in baselines:
+        design_cusum(baseline=float(baseline), arl0=7.2e6)
+    assert time.process_time() - start < 2
