@@ -185,9 +185,11 @@ def _calibrate(
 ) -> ModelCard:
     pictures = list(validation.pixels.numpy())
     labels = validation.labels.numpy()
-    serving = choose_serving(network, draft, pictures, device=device)
-    raw = _scorer(network, draft.model_copy(update={"serving": serving}), device).predict(pictures)
-    card = draft.model_copy(update={"serving": serving, "temperature": fit_temperature(labels, np.array(raw))})
+    exact = choose_hardware(device, precision="float32")
+    raw = np.array(_scorer(network, draft, exact).predict(pictures))
+    calibrated = draft.model_copy(update={"temperature": fit_temperature(labels, raw)})
+    serving = choose_serving(network, calibrated, pictures, device=device)
+    card = calibrated.model_copy(update={"serving": serving})
     p_defective = np.array(_scorer(network, card, device).predict(pictures))
     return card.model_copy(
         update={"metrics": {"by_image": classification_metrics(labels, p_defective, card.thresholds)}}

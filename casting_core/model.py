@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # What torchvision calls the part of a classifier that depends on the number of classes.
 _HEADS = frozenset({"classifier", "fc", "head", "heads"})
+# Batch norm's counter of training steps: nothing here reads it, and older files lack it.
+_COUNTER = ".num_batches_tracked"
 _USUAL = (
     "resnet50",
     "resnet18",
@@ -80,7 +82,7 @@ def recognise_architecture(source: str | Path) -> str:
     for architecture in _USUAL:
         with torch.device("meta"):
             own = build_network(architecture).state_dict()
-        body = [name for name in own if name.split(".")[0] not in _HEADS]
+        body = [name for name in own if name.split(".")[0] not in _HEADS and not name.endswith(_COUNTER)]
         if all(name in weights and weights[name].shape == own[name].shape for name in body):
             return architecture
     raise InvalidInput(f"{source} is of none of {', '.join(_USUAL)}; name its network (--backbone).")
@@ -108,8 +110,7 @@ def _fill_body(
 ) -> None:
     own = network.state_dict()
     fitting = {name: value.float() for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    # Files older than the counters of batch norm lack them; nothing here reads them.
-    missing = [name for name in own if name not in fitting and not name.endswith(".num_batches_tracked")]
+    missing = [name for name in own if name not in fitting and not name.endswith(_COUNTER)]
     head = {name for name in missing if name.split(".")[0] in _HEADS}
     if set(missing) != head:
         lacking = [name for name in missing if name not in head]

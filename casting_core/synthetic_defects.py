@@ -130,7 +130,8 @@ class Patch:
 
     def within(self, signed_distance: Pixels) -> Pixels:
         """Turn a distance inside an outline (negative outside) into antialiased pixel coverage in 0..1."""
-        return np.clip(signed_distance / self.pixel + 0.5, 0, 1)
+        covered: Pixels = np.clip(signed_distance / self.pixel + 0.5, 0, 1)
+        return covered
 
 
 def draw_defects(rng: np.random.Generator) -> tuple[Defect, ...]:

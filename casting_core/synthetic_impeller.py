@@ -6,13 +6,13 @@ Lengths are in units of the casting's outer radius, angles in radians, grey leve
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Pixels: TypeAlias = NDArray[np.float32]
+Pixels: TypeAlias = NDArray[np.floating[Any]]
 
 _BANK = 1024  # a power of two, so that an index wraps round with a bit mask
 _WRAP = _BANK - 1
@@ -160,20 +160,28 @@ class Canvas:
         """Give the square within `half` of a point; its arrays are views."""
         rows = slice(*np.searchsorted(self.y.ravel(), (y - half, y + half)))
         columns = slice(*np.searchsorted(self.x.ravel(), (x - half, x + half)))
-        fields = (self.bearing, self.image, self.background, self.machined, self.touched)
-        bearing, image, background, machined, touched = (field[rows, columns] for field in fields)
         return Canvas(
-            self.scene, self.x[:, columns], self.y[rows], self.pixel, bearing, image, background, machined, touched
+            self.scene,
+            self.x[:, columns],
+            self.y[rows],
+            self.pixel,
+            self.bearing[rows, columns],
+            self.image[rows, columns],
+            self.background[rows, columns],
+            self.machined[rows, columns],
+            self.touched[rows, columns],
         )
 
     def radius(self, height: float = 0.0) -> Pixels:
         """Distance from the axis of what lies at a height over the shroud, as the tilted camera sees it."""
         dx, dy = (height * part for part in self.scene.tilt)
-        return np.sqrt((self.x - dx) ** 2 + (self.y - dy) ** 2)
+        distance: Pixels = np.sqrt((self.x - dx) ** 2 + (self.y - dy) ** 2)
+        return distance
 
     def cover(self, radius: Pixels, edge: float) -> Pixels:
         """How much of each pixel lies within `edge` of the axis, in 0..1."""
-        return np.clip((edge - radius) * (1 / self.pixel) + 0.5, 0, 1)
+        covered: Pixels = np.clip((edge - radius) * (1 / self.pixel) + 0.5, 0, 1)
+        return covered
 
     def lay(self, coverage: Pixels, grey: Pixels | float) -> None:
         """Blend a grey over the image."""
@@ -286,7 +294,8 @@ def _ring_face(canvas: Canvas, radius: Pixels, inner: float, outer: float) -> Pi
     bevels = np.clip(1 - np.abs(radius - (outer - 0.008)) / soft, 0, 1)
     bevels += 0.7 * np.clip(1 - np.abs(radius - (inner + 0.006)) / soft, 0, 1)
     flat = canvas.scene.metal * (0.5 + 0.5 * _sheen(canvas.scene))
-    return flat[canvas.bearing] + bevels * _edge_light(canvas.scene)[canvas.bearing]
+    lit: Pixels = flat[canvas.bearing] + bevels * _edge_light(canvas.scene)[canvas.bearing]
+    return lit
 
 
 def _sheen(scene: Scene) -> Pixels:
@@ -295,13 +304,15 @@ def _sheen(scene: Scene) -> Pixels:
     for bearing, sharpness, strength in scene.lobes:
         sheen += strength * np.exp(sharpness * (np.cos(_BEARINGS - bearing) - 1))
     streaks = _noise_bank().rings[(np.arange(_BANK) + scene.texture[0]) & _WRAP]
-    return (1 + sheen - sheen.mean() + 0.006 * streaks).astype(np.float32)
+    brightness: Pixels = (1 + sheen - sheen.mean() + 0.006 * streaks).astype(np.float32)
+    return brightness
 
 
 def _edge_light(scene: Scene) -> Pixels:
     """Grey that a bevel adds by bearing, float32 [1024]: light on one side, dark on the other, with a few glints."""
     glints = np.clip(_noise_bank().rings[(np.arange(_BANK) + scene.texture[1]) & _WRAP] - 1.2, 0, 1)
-    return (scene.metal * (0.14 + 0.22 * np.cos(_BEARINGS - scene.light) + 0.35 * glints)).astype(np.float32)
+    grey: Pixels = (scene.metal * (0.14 + 0.22 * np.cos(_BEARINGS - scene.light) + 0.35 * glints)).astype(np.float32)
+    return grey
 
 
 def _anywhere_in_bank(rng: np.random.Generator) -> tuple[int, int]:
@@ -336,4 +347,5 @@ def _noise_bank() -> _NoiseBank:
 
 
 def _standardised(field: Pixels) -> Pixels:
-    return (field - field.mean()) / field.std()
+    standard: Pixels = (field - field.mean()) / field.std()
+    return standard

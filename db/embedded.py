@@ -24,7 +24,8 @@ def start(data_folder: Path) -> URL:
     """Start the embedded Postgres on `data_folder`, or join it where it runs, and return its URL.
 
     The server listens on a socket in that folder only. It stops when the last process that started or joined it
-    ends. Raises EmbeddedFailed with the server's own words when it does not come up.
+    ends; where one of them was killed, it stays up for the next. Raises EmbeddedFailed with the server's own words
+    when it does not come up.
     """
     data_folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -59,21 +60,22 @@ def _bring_up(server: Any) -> None:
     since, and trusts a `postmaster.pid` as long as there is any process of that number.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    pause = 0.0
-    while not _answers(server):
+    while True:
+        # Also where it answers already: this is what counts this process among those that use it.
+        with suppress(AssertionError):  # said of a server that is just coming up or going down
+            server.start()
+        if _answers(server):
+            return
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"no answer; if {server.pgdata / 'postmaster.pid'} names a process that is no Postgres, remove it"
             )
-        time.sleep(pause)
-        pause = 0.2
-        with suppress(AssertionError):  # said of a server that is just coming up or going down
-            server.start()
+        time.sleep(0.2)
 
 
 def _answers(server: Any) -> bool:
     try:
         address: str = server.get_uri()
-    except AssertionError:  # said of a server that this process has not started yet
+    except AssertionError:  # said of a server that never came up
         return False
     return PGconn.ping(address.encode()) == Ping.OK

@@ -64,7 +64,7 @@ def _run(settings: Settings, images: Path | None, pretrained: str) -> None:
     with _step(f"{len(story.LINES)} lines, {story.HOURS} hours of pictures put into {bucket}"):
         story.fill_bucket(bucket, shown, start=start)
     summaries = _score_hours(settings, start, story.HOURS)
-    _report(resources, fitted, summaries, start)
+    _report(resources, fitted, summaries, start, castings_known=images is None)
     messages.print(f"\nAll of it took {time.perf_counter() - started:.0f} s.")
 
 
@@ -111,7 +111,9 @@ def _score_hours(settings: Settings, start: datetime, hours: int) -> list[RunSum
     return summaries
 
 
-def _report(resources: Resources, fitted: FittedModel, summaries: list[RunSummary], start: datetime) -> None:
+def _report(
+    resources: Resources, fitted: FittedModel, summaries: list[RunSummary], start: datetime, *, castings_known: bool
+) -> None:
     from db.queries import load
     from flows.demo import HOURS
 
@@ -147,11 +149,17 @@ def _report(resources: Resources, fitted: FittedModel, summaries: list[RunSummar
     sheet = _write_sheet(resources, window)
     metrics = fitted.card.metrics["by_image"]
     messages.print(
-        f"\nOn {metrics['n']} pictures of castings that it never saw the model let {metrics['escapes']} of "
+        f"\nOn {metrics['n']} pictures that it was not trained on the model let {metrics['escapes']} of "
         f"{metrics['defective']} defective ones escape, falsely rejected {metrics['false_rejects']}, and sent "
         f"{metrics['review']} to review; AUROC {metrics['auroc']}.",
         highlight=False,
     )
+    if not castings_known:
+        messages.print(
+            "[yellow]Do not trust these figures:[/] nothing says which pictures show the same casting, so pictures of "
+            "the castings judged here were among those it was trained on.",
+            highlight=False,
+        )
     home = resources.settings.home
     again = "" if str(home) == ".casting" else f"CASTING_HOME={home} "
     casting = Path(sys.argv[0])
