@@ -29,7 +29,15 @@ from casting_core.errors import InvalidDataset, StorageDenied, StorageUnavailabl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["DEFAULT_CLASSES", "Label", "LabelledDataset", "LabelledImage", "parse_classes", "read_dataset"]
+__all__ = [
+    "DEFAULT_CLASSES",
+    "Label",
+    "LabelledDataset",
+    "LabelledFile",
+    "LabelledImage",
+    "parse_classes",
+    "read_dataset",
+]
 
 Label = Literal["ok", "defective"]
 LABELS: tuple[Label, ...] = get_args(Label)
@@ -50,6 +58,20 @@ class LabelledImage:
     part_id: str | None = None
     line: str | None = None
     captured_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFile:
+    """One labelled picture as a file. Pictures of the same casting carry the same `group`.
+
+    `mark` is where a defect was marked, as (x, y) in 0..1 of the picture, where anybody did.
+    """
+
+    name: str
+    content: bytes
+    label: Label
+    group: int
+    mark: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,26 +31,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from casting_core.dataset import LabelledFile
     from casting_core.scoring import DeviceName
     from casting_core.training import Step
 
 _GREY_SAMPLE = 50
 _MOST_DIFFERENT = 0.01
 _SPEED_BATCH = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledFile:
-    """One labelled picture as a file. Pictures of the same casting carry the same `group`.
-
-    `mark` is where a defect was marked, as (x, y) in 0..1 of the picture, where anybody did.
-    """
-
-    name: str
-    content: bytes
-    label: Literal["ok", "defective"]
-    group: int
-    mark: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,23 +5,20 @@ It uses what a plant uses: the same training, registry, bucket layout, flow, dat
 
 from __future__ import annotations
 
-import io
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import cycle
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from casting_core.artifact import publish_artifact
-from casting_core.dataset import read_dataset
-from casting_core.fitting import FittedModel, LabelledFile, fit_model, held_out_groups
+from casting_core.dataset import LabelledFile, read_dataset
+from casting_core.fitting import FittedModel, fit_model, held_out_groups
 from casting_core.model import recognise_architecture
-from casting_core.synthetic import SyntheticCasting, defect_mask, make_casting, render
+from casting_core.synthetic_dataset import render_castings
 from casting_core.training import Recipe
 from db import models
 
@@ -74,52 +71,10 @@ def labelled_castings(home: Path, images: Path | None) -> tuple[list[LabelledFil
     castings = home / "castings"
     lines_defective = sum(round(rate * PARTS_PER_HOUR) for rates in DEFECT_RATES.values() for rate in rates)
     lines_ok = len(LINES) * HOURS * PARTS_PER_HOUR - lines_defective
-    return render_castings(castings / "training", seeded=SEEDED), render_castings(
+    draw = partial(render_castings, seed=_SEED, size=PICTURE_SIDE)
+    return draw(castings / "training", seeded=SEEDED), draw(
         castings / "lines", ok=lines_ok, defective=lines_defective, first=SEEDED
     )
-
-
-def render_castings(
-    folder: Path, *, seeded: int = 0, ok: int = 0, defective: int = 0, first: int = 0
-) -> list[LabelledFile]:
-    """Render castings and keep them in `folder` to look at.
-
-    The `seeded` ones come twice: sound, and with a defect put into the same casting. Castings are numbered, and drawn,
-    from `first` on.
-    """
-    forms = [(False, True)] * seeded + [(False,)] * ok + [(True,)] * defective
-    numbers = range(first, first + len(forms))
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        files = [file for some in pool.map(_render_casting, numbers, forms, chunksize=8) for file in some]
-    for file in files:
-        path = folder / file.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.content)
-    return files
-
-
-def _render_casting(number: int, forms: tuple[bool, ...]) -> list[LabelledFile]:
-    return [_render_form(make_casting(_SEED * 100_000 + number, defective=form), number) for form in forms]
-
-
-def _render_form(casting: SyntheticCasting, number: int) -> LabelledFile:
-    encoded = io.BytesIO()
-    Image.fromarray(render(casting, size=PICTURE_SIDE)).save(encoded, format="JPEG", quality=90)
-    kind = "def" if casting.defects else "ok"
-    return LabelledFile(
-        name=f"{kind}_front/cast_{kind}_{number:05d}.jpeg",
-        content=encoded.getvalue(),
-        label=casting.label,
-        group=number,
-        mark=_mark(casting) if casting.defects else None,
-    )
-
-
-def _mark(casting: SyntheticCasting) -> tuple[float, float]:
-    """Where somebody would point to, as (x, y) in 0..1 of the picture."""
-    rows, columns = np.nonzero(defect_mask(casting, size=PICTURE_SIDE))
-    place = np.random.default_rng(casting.seed).integers(len(rows))
-    return (float(columns[place]) / PICTURE_SIDE, float(rows[place]) / PICTURE_SIDE)
 
 
 def read_files(folder: Path) -> list[LabelledFile]:

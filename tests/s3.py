@@ -10,11 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-Fault = Literal["unavailable", "slow_down", "reset", "truncate", "hang"]
+Fault = Literal["unavailable", "slow_down", "forbidden", "reset", "truncate", "hang"]
 
 CREDENTIALS = {"key": "testing", "secret": "testing", "client_kwargs": {"region_name": "us-east-1"}}
 _PROXIED_ANEW = {"connection", "content-length", "expect", "transfer-encoding"}
-_REFUSALS = {"unavailable": "ServiceUnavailable", "slow_down": "SlowDown"}
+_REFUSALS = {
+    "unavailable": (503, "ServiceUnavailable"),
+    "slow_down": (503, "SlowDown"),
+    "forbidden": (403, "SignatureDoesNotMatch"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.proxy.released.wait()
         elif fault in _REFUSALS:
-            content = f"<Error><Code>{_REFUSALS[fault]}</Code><Message>later</Message></Error>".encode()
-            self._answer(503, {"Content-Type": "application/xml"}, content)
+            status, code = _REFUSALS[fault]
+            content = f"<Error><Code>{code}</Code><Message>refused by the test</Message></Error>".encode()
+            self._answer(status, {"Content-Type": "application/xml"}, content)
         else:
             self._hand_on(body, truncated=fault == "truncate")
 

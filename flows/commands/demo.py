@@ -16,7 +16,8 @@ from flows.commands.console import messages, plain_errors, print_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from casting_core.fitting import FittedModel, LabelledFile
+    from casting_core.dataset import LabelledFile
+    from casting_core.fitting import FittedModel
     from casting_core.training import Step
     from casting_core.types import RunSummary
     from flows.demo import DemoPlan

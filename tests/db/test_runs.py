@@ -96,7 +96,7 @@ def test_a_run_is_opened_once(engine, run):
 @pytest.mark.parametrize(
     ("change", "constraint"),
     [
-        ("state = 'done'", "scoring_run_state_check"),
+        ("state = 'done', finished_at = now()", "scoring_run_state_check"),
         ("state = 'completed'", "scoring_run_finished_check"),
         ("finished_at = now()", "scoring_run_finished_check"),
         ("until = since", "scoring_run_window_check"),
@@ -229,7 +229,9 @@ def test_a_run_whose_process_was_killed_is_marked_and_only_that_one(engine, cham
             os.kill(process.pid, signal.SIGKILL)
             assert eventually(lambda: dead_runs(engine), what="the server notices") == [killed.run_id]
         assert dead_runs(engine) == []
-    died = "SELECT state, finished_at >= started_at, error LIKE '%ended without a word%' FROM scoring_run WHERE run_id = :run"
+    died = """
+        SELECT state, finished_at >= started_at, error LIKE '%ended without a word%'
+        FROM scoring_run WHERE run_id = :run"""
     assert rows(engine, died, run=killed.run_id) == [("died", True, True)]
     assert state_of(engine, completed) == "completed"
     # It went on without closing its row.

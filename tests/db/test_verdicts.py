@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -78,7 +79,7 @@ def test_every_judgement_is_written_under_its_own_image(engine, run):
             for image in claimed
         ]
         # In another order than they were claimed in: nothing may go by position.
-        shuffled = judgements[1::2] + judgements[::-2]
+        shuffled = judgements[1::2] + judgements[::2]
         assert verdicts.write_judgements(connection, run, shuffled) == shuffled
     assert rows(
         engine, "SELECT image_id, captured_at, p_defective, verdict, sha256, model_id, run_id FROM verdict ORDER BY 1"
@@ -113,17 +114,28 @@ def test_probabilities_are_kept_to_the_last_bit(engine, run, image_ids, p_defect
 
 @pytest.mark.parametrize("bad", [predicted, rejected])
 def test_one_bad_judgement_undoes_its_whole_chunk(engine, run, image_ids, bad):
-    with pytest.raises(exc.IntegrityError), engine.begin() as connection:
+    with engine.connect() as connection:
         claimed = claim_all(connection, engine, run)
         unknown = ClaimedImage(image_id=10**9, captured_at=NOW, uri="", etag="", size=0)
         judgements = [predicted(claimed[0]), rejected(claimed[1]), bad(unknown)]
         runs.count_judgements(connection, run.run_id, judgements)
-        verdicts.write_judgements(connection, run, judgements)
+        with pytest.raises(exc.IntegrityError):
+            verdicts.write_judgements(connection, run, judgements)
+        with pytest.raises(exc.InternalError):  # what is left of the transaction can only be rolled back
+            runs.count_judgements(connection, run.run_id, judgements)
+        connection.commit()
     assert backlog_ids(engine, run) == image_ids
     assert value(engine, "SELECT scored + quarantined FROM scoring_run") == 0
 
 
 # What is refused
+
+
+@pytest.fixture(scope="module")
+def standing(shared_engine):
+    """A run and its images, for tests whose writes are all refused."""
+    run = opened_run(shared_engine, registered(shared_engine, "champion-1"))
+    return SimpleNamespace(engine=shared_engine, run=run, image_ids=make_known(shared_engine, stored_images(1)))
 
 
 @pytest.mark.parametrize(
@@ -149,9 +161,9 @@ def test_one_bad_judgement_undoes_its_whole_chunk(engine, run, image_ids, bad):
     ],
     ids=str,
 )
-def test_a_row_that_cannot_be_is_refused(engine, run, image_ids, table, change, error, constraint):
-    with pytest.raises(exc.IntegrityError) as refused, engine.begin() as connection:
-        insert(connection, table, image_ids[0], run, **change)
+def test_a_row_that_cannot_be_is_refused(standing, table, change, error, constraint):
+    with pytest.raises(exc.IntegrityError) as refused, standing.engine.begin() as connection:
+        insert(connection, table, standing.image_ids[0], standing.run, **change)
     assert isinstance(refused.value.orig, error)
     assert refused.value.orig.diag.constraint_name == constraint
 
@@ -194,54 +206,60 @@ def test_an_image_has_a_verdict_or_a_quarantine_never_both(engine, run, image_id
     with engine.begin() as connection:
         insert(connection, first, image_ids[1], run)
     for later in (run, challenger):
-        with pytest.raises(exc.IntegrityError, match=f"image {image_ids[1]} would have both") as refused:  # noqa: PT012
-            with engine.begin() as connection:
-                insert(connection, second, image_ids[0], later)
-                insert(connection, second, image_ids[1], later)
+        with pytest.raises(exc.IntegrityError) as refused, engine.begin() as connection:
+            insert(connection, second, image_ids[1], later)
         assert isinstance(refused.value.orig, EXCLUSION)
         assert refused.value.orig.diag.constraint_name == "one_outcome"
-    assert value(engine, "SELECT (SELECT count(*) FROM verdict) + (SELECT count(*) FROM quarantine)") == 1
+        assert f"image {image_ids[1]} would have both" in str(refused.value)
+    with engine.begin() as connection:
+        insert(connection, second, image_ids[0], run)
 
 
 def test_one_transaction_cannot_write_both_outcomes(engine, run, image_ids):
-    with pytest.raises(exc.IntegrityError, match="would have both"), engine.begin() as connection:
+    with engine.connect() as connection:
         insert(connection, "verdict", image_ids[0], run)
-        insert(connection, "quarantine", image_ids[0], run)
+        with pytest.raises(exc.IntegrityError, match="would have both"):
+            insert(connection, "quarantine", image_ids[0], run)
     assert backlog_ids(engine, run) == image_ids
 
 
-@pytest.mark.parametrize(("first", "second"), [("verdict", "quarantine"), ("quarantine", "verdict")])
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "SERIALIZABLE"])
-@pytest.mark.parametrize("end", ["commit", "rollback"])
-def test_two_sessions_in_a_race_cannot_give_an_image_both_outcomes(
-    engine, run, image_ids, first, second, isolation, end
-):
-    """The second one writes before the first has committed, so that it cannot see what it collides with."""
+@pytest.mark.parametrize(("first", "second"), [("verdict", "quarantine"), ("quarantine", "verdict")])
+def test_two_sessions_in_a_race_cannot_give_an_image_both_outcomes(race, isolation, first, second):
+    quick, slow, late = race(isolation, first, second)
+    quick.commit()
+    assert isinstance(late.exception().orig, EXCLUSION | psycopg.errors.SerializationFailure)
+    slow.rollback()
+    counts = "SELECT (SELECT count(*) FROM verdict) AS verdict, (SELECT count(*) FROM quarantine) AS quarantine"
+    (written,) = slow.execute(text(counts))
+    assert written._asdict() == {first: 1, second: 0}
 
-    def session():
-        connection = engine.connect().execution_options(isolation_level=isolation)
-        connection.execute(text("SELECT count(*) FROM verdict, quarantine"))  # a snapshot, where one is kept
-        return connection
 
-    def late():
-        insert(slow, second, image_ids[0], run)
-        slow.commit()
+@pytest.mark.parametrize(("first", "second"), [("verdict", "quarantine"), ("quarantine", "verdict")])
+def test_an_outcome_that_was_rolled_back_is_in_nobodys_way(race, engine, first, second):
+    quick, slow, late = race("READ COMMITTED", first, second)
+    quick.rollback()
+    assert late.result() is None
+    slow.commit()
+    assert value(engine, f"SELECT count(*) FROM {second}") == 1  # noqa: S608 - our own names
+    assert value(engine, f"SELECT count(*) FROM {first}") == 0  # noqa: S608
 
-    with ThreadPoolExecutor(1) as pool, session() as quick, session() as slow:
-        insert(quick, first, image_ids[0], run)
-        result = pool.submit(late)
-        wait_until_blocked(engine)
-        getattr(quick, end)()
-        error = result.exception()
-    if end == "commit":
-        assert isinstance(error.orig, EXCLUSION | psycopg.errors.SerializationFailure)
-    elif isolation == "READ COMMITTED":
-        assert error is None
-    written = {"verdict": first, "quarantine": second} if error is None else {"verdict": first}
-    remaining = second if error is None else first if end == "commit" else None
-    counts = {table: value(engine, f"SELECT count(*) FROM {table}") for table in ("verdict", "quarantine")}  # noqa: S608
-    assert written
-    assert counts == {table: int(table == remaining) for table in counts}
+
+@pytest.fixture
+def race(engine, run, image_ids):
+    """Two sessions, of which the second writes its outcome before the first has committed, so that it cannot see it."""
+    with ThreadPoolExecutor(1) as pool, engine.connect() as slow, engine.connect() as quick:
+
+        def start(isolation, first, second):
+            for connection in (quick, slow):
+                connection.execution_options(isolation_level=isolation)
+                connection.execute(text("SELECT count(*) FROM verdict, quarantine"))  # a snapshot, where one is kept
+            insert(quick, first, image_ids[0], run)
+            late = pool.submit(insert, slow, second, image_ids[0], run)
+            wait_until_blocked(engine)
+            return quick, slow, late
+
+        yield start
 
 
 @pytest.mark.parametrize("table", ["verdict", "quarantine"])
@@ -329,14 +347,12 @@ def test_a_rejection_is_left_out_for_its_own_image_only(engine, run):
     """The image of the same id in another month has nothing to do with it."""
     (image_id,) = make_known(engine, stored_images(1))
     elsewhere = NOW.replace(month=12)
+    copy = """
+        INSERT INTO image (image_id, captured_at, uri, etag, line, part_id, size, stored_at) OVERRIDING SYSTEM VALUE
+        SELECT image_id, :moment, uri, etag, line, part_id, size, :moment FROM image"""
     with engine.begin() as connection:
-        connection.execute(text("SELECT ensure_month(:moment)"), {"moment": elsewhere})
-        connection.execute(
-            text("""
-                INSERT INTO image (image_id, captured_at, uri, etag, line, part_id, size, stored_at)
-                OVERRIDING SYSTEM VALUE SELECT image_id, :moment, uri, etag, line, part_id, size, :moment FROM image"""),
-            {"moment": elsewhere},
-        )
+        for statement in ("SELECT ensure_month(:moment)", copy):
+            connection.execute(text(statement), {"moment": elsewhere})
         (image,) = claim_all(connection, engine, run)
         verdicts.write_judgements(connection, run, [predicted(image)])
         other = rejected(dataclasses.replace(image, captured_at=elsewhere))
