@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from flows.commands import demo, doctor, predict, score
+from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 
 app = typer.Typer(
@@ -20,3 +21,4 @@ app.command("score")(score.score)
 app.command("predict")(predict.predict)
 app.command("doctor")(doctor.doctor)
 app.add_typer(database_app, name="db")
+app.add_typer(alerts_app, name="alerts")

@@ -17,6 +17,7 @@ import numpy as np
 from casting_core.artifact import publish_artifact
 from casting_core.dataset import LabelledFile, read_dataset
 from casting_core.fitting import FittedModel, fit_model, held_out_groups
+from casting_core.grouping import group_castings
 from casting_core.model import recognise_architecture
 from casting_core.synthetic_dataset import render_castings
 from casting_core.training import Recipe
@@ -78,12 +79,13 @@ def labelled_castings(home: Path, images: Path | None) -> tuple[list[LabelledFil
 
 
 def read_files(folder: Path) -> list[LabelledFile]:
-    """Read a folder with a subfolder per class."""
+    """Read a folder with a subfolder per class, and find out which pictures show the same casting."""
     dataset = read_dataset(str(folder))
     dataset.require_both_classes()
+    castings = group_castings(dataset).castings
     return [
-        LabelledFile(name=image.uri, content=dataset.read(image), label=image.label, group=number)
-        for number, image in enumerate(dataset.images)
+        LabelledFile(name=image.uri, content=dataset.read(image), label=image.label, group=casting)
+        for image, casting in zip(dataset.images, castings, strict=True)
     ]
 
 

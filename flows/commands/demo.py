@@ -57,7 +57,7 @@ def _run(settings: Settings, images: Path | None, pretrained: str) -> None:
     started = time.perf_counter()
     with _step("Postgres started, tables made"):
         resources = open_resources(settings)
-    with _step("Castings read" if images else "Castings rendered"):
+    with _step("Pictures read, those of the same casting found" if images else "Castings rendered"):
         training, shown = story.labelled_castings(settings.home, images)
     fitted = _train(resources, training, story.plan_for(pretrained, rendered=images is None))
     start = story.first_hour(datetime.now(tz=UTC))
@@ -65,7 +65,7 @@ def _run(settings: Settings, images: Path | None, pretrained: str) -> None:
     with _step(f"{len(story.LINES)} lines, {story.HOURS} hours of pictures put into {bucket}"):
         story.fill_bucket(bucket, shown, start=start)
     summaries = _score_hours(settings, start, story.HOURS)
-    _report(resources, fitted, summaries, start, castings_known=images is None)
+    _report(resources, fitted, summaries, start)
     messages.print(f"\nAll of it took {time.perf_counter() - started:.0f} s.")
 
 
@@ -112,9 +112,7 @@ def _score_hours(settings: Settings, start: datetime, hours: int) -> list[RunSum
     return summaries
 
 
-def _report(
-    resources: Resources, fitted: FittedModel, summaries: list[RunSummary], start: datetime, *, castings_known: bool
-) -> None:
+def _report(resources: Resources, fitted: FittedModel, summaries: list[RunSummary], start: datetime) -> None:
     from db.queries import load
     from flows.demo import HOURS
 
@@ -150,17 +148,12 @@ def _report(
     sheet = _write_sheet(resources, window)
     metrics = fitted.card.metrics["by_image"]
     messages.print(
-        f"\nOn {metrics['n']} pictures that it was not trained on the model let {metrics['escapes']} of "
-        f"{metrics['defective']} defective ones escape, falsely rejected {metrics['false_rejects']}, and sent "
+        f"\nOn {metrics['n']} pictures of {fitted.card.data['validation_castings']} castings that it was not trained "
+        f"on the model let {metrics['escapes']} of {metrics['defective']} defective pictures escape, falsely rejected "
+        f"{metrics['false_rejects']} of {metrics['n'] - metrics['defective']} sound ones, and sent "
         f"{metrics['review']} to review; AUROC {metrics['auroc']}.",
         highlight=False,
     )
-    if not castings_known:
-        messages.print(
-            "[yellow]Do not trust these figures:[/] nothing says which pictures show the same casting, so pictures of "
-            "the castings judged here were among those it was trained on.",
-            highlight=False,
-        )
     home = resources.settings.home
     again = "" if str(home) == ".casting" else f"CASTING_HOME={home} "
     casting = Path(sys.argv[0])

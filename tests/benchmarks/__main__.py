@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from flows.resources import close_resources
 from tests.benchmarks import discovery, memory, scoring, writing
 
 BENCHMARKS = {"scoring": scoring.run, "memory": memory.run, "discovery": discovery.run, "writing": writing.run}
@@ -29,15 +31,21 @@ def main() -> None:
     console = Console(stderr=True)
     results = {"machine": machine()}
     console.print(results["machine"])
-    for name in options.names or BENCHMARKS:
-        with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder, console.status(f"{name} ..."):
-            results[name] = BENCHMARKS[name](Path(folder), images=options.images)
-        table = Table(title=name, title_justify="left")
-        table.add_column("what")
-        table.add_column("value", justify="right")
-        for what, value in results[name].items():
-            table.add_row(what, f"{value:,.3f}" if isinstance(value, float) else str(value))
-        console.print(table)
+    with tempfile.TemporaryDirectory(prefix="casting-bench-") as folder:
+        # One for all: a Prefect server started for one benchmark serves the next ones too.
+        os.environ["PREFECT_HOME"] = f"{folder}/prefect"
+        for name in options.names or BENCHMARKS:
+            home = Path(folder) / name
+            home.mkdir(mode=0o755)
+            with console.status(f"{name} ..."):
+                results[name] = BENCHMARKS[name](home, images=options.images)
+            table = Table(title=name, title_justify="left")
+            table.add_column("what")
+            table.add_column("value", justify="right")
+            for what, value in results[name].items():
+                table.add_row(what, f"{value:,.3f}" if isinstance(value, float) else str(value))
+            console.print(table)
+        close_resources()
     if options.json:
         sys.stdout.write(json.dumps(results) + "\n")
 
@@ -55,7 +63,7 @@ def machine() -> dict[str, str]:
     return {
         "date": datetime.now(tz=UTC).date().isoformat(),
         "cpu": cpu,
-        "cores": str(len(__import__("os").sched_getaffinity(0))),
+        "cores": str(len(os.sched_getaffinity(0))),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "torchvision", "prefect", "sqlalchemy", "psycopg", "pillow")},
     }

@@ -98,6 +98,10 @@ def test_designs_over_the_range_of_rates(baseline, ratio):
     )
 
 
+def test_a_correlation_next_to_0_is_none():
+    assert average_run_length(VERDICTS, rate=0.02, limit=247, icc=5e-324, batch=200) == pytest.approx(PLAIN.arl0)
+
+
 def test_recovery_limit_keeps_its_run_length():
     waiting = WeightDistribution(weights=np.array([1, -34]), sound=VERDICTS.sound, defective=VERDICTS.defective)
     assert average_run_length(waiting, rate=0.04, limit=PLAIN.recovery_limit) >= 20_000

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from casting_core import alarm_simulation
@@ -24,6 +25,10 @@ def found(method):
     return [method.arl1_parts[ratio] for ratio in ("1.5", "2", "3")]
 
 
+def gains(method, over):
+    return np.array(found(method)) / np.array(found(over))
+
+
 def test_check_values_of_the_issue(independent):
     comparison, methods = independent
     assert comparison.arl0 == pytest.approx(133.7 * 200, rel=1e-3)
@@ -39,13 +44,14 @@ def test_check_values_of_the_issue(independent):
 def test_gain_of_a_statistic_on_p_defective(independent):
     _, methods = independent
     assert methods["score_cusum"].arl0_parts >= 26_740
-    assert all(score < 0.95 * plain for score, plain in zip(found(methods["score_cusum"]), found(methods["cusum"])))
+    assert (gains(methods["score_cusum"], methods["cusum"]) < 0.95).all()
 
 
 def test_bank_trades_two_against_the_rest(independent):
     _, methods = independent
-    small, medium, large = (bank / plain for bank, plain in zip(found(methods["cusum_bank"]), found(methods["cusum"])))
-    assert small < 0.97 < 1.03 < medium
+    small, medium, large = gains(methods["cusum_bank"], methods["cusum"])
+    assert small < 0.97
+    assert medium > 1.03
     assert large < 1
     assert 0 < methods["cusum_bank"].arl0_se < 0.03 * methods["cusum_bank"].arl0_parts
 
@@ -65,7 +71,7 @@ def test_importance_sampling_agrees_with_the_chain(monkeypatch):
     for icc, exact in ((0.0, 27_122), (0.005, 5_701)):
         scenario = alarm_simulation.Scenario(p0=0.02, ratio=2.0, n=200, icc=icc)
         arl0, error = alarm_simulation._bank_arl0(scenario, bank)
-        assert abs(arl0 - exact) < 4 * error < 0.15 * exact
+        assert abs(arl0 - exact) < 4 * error < 0.25 * exact
         mean, error = alarm_simulation._bank_arl1(scenario, bank, 0.06)
         distribution = alarm_simulation.WeightDistribution.of_verdicts(design)
         assert abs(mean - average_run_length(distribution, rate=0.06, limit=247, icc=icc, batch=200)) < 4 * error
@@ -75,6 +81,11 @@ def test_promises_of_a_fleets_budget_are_kept():
     comparison = compare(p0=0.02, arl0=7.2e6)
     for method in comparison.methods:
         assert method.arl0_parts >= 0.9 * 7.2e6
+
+
+def test_a_correlation_next_to_0_is_none():
+    with_none, with_little = compare(p0=0.05, n=100), compare(p0=0.05, n=100, icc=5e-324)
+    assert [m.arl0_parts for m in with_little.methods[:3]] == [m.arl0_parts for m in with_none.methods[:3]]
 
 
 def test_design_ratio_gets_a_column_of_its_own():
@@ -103,6 +114,7 @@ def test_charts_that_cannot_signal_say_so():
         {"ratio": 1.0},
         {"n": 0},
         {"icc": 1.0},
+        {"icc": -1e-12},
         {"icc": math.nan},
         {"arl0": 0.0},
         {"arl0": math.inf},

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import betabinom, binom, norm
 
@@ -33,6 +33,7 @@ def test_check_value_of_the_plain_chart():
     assert found == pytest.approx([2_476, 712, 261], abs=0.5)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 400), st.floats(0.001, 0.5), st.floats(0, 0.1))
 def test_exact_limit_is_the_first_count_rare_enough(n, rate, icc):
     count = upper_signal_count(n, rate, tail=TAIL, icc=icc)
@@ -111,6 +112,11 @@ def test_exact_p_prime_keeps_the_false_alarms_that_the_plain_chart_multiplies():
     prime = p_prime_chart(k, hours, centre=0.02, sigma_z=math.sqrt(1 + 199 * 0.005)).above.mean()
     assert prime <= 2 * TAIL
     assert plain > 10 * TAIL
+
+
+def test_a_small_hour_is_judged_by_the_spread_of_usual_ones():
+    usual = p_prime_chart([4], [10], centre=0.02, sigma_z=1.4, usual_size=200)
+    assert usual.upper[0] < p_prime_chart([4], [10], centre=0.02, sigma_z=1.4).upper[0]
 
 
 @pytest.mark.parametrize(

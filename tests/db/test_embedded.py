@@ -1,7 +1,6 @@
 """The embedded Postgres is shared by processes, outlives crashes, and says why when it cannot come up."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -238,21 +237,58 @@ def test_a_server_that_cannot_come_up_says_why_and_comes_up_once_that_is_mended(
     assert execute(one.start(), "SELECT 1") == [1]
 
 
-def test_a_pid_file_that_names_some_other_process_is_told_of(client, folder):
-    """As after a reboot, when the number that the server had belongs to something else."""
-    one = client()
-    one.start()
+@pytest.fixture
+def other_program(tmp_path):
+    """Starts a program of a given name that has nothing to do with our server."""
+    started = []
+
+    def start(name):
+        (tmp_path / name).symlink_to(sys.executable)
+        command = [tmp_path / name, "-c", "import time; time.sleep(600)"]
+        started.append(subprocess.Popen(command))  # noqa: S603 - our own program
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def give_its_number_to(program, folder):
+    """Kill the server, and let all it leaves name another program, as when that gets its number after a reboot."""
     server = postmaster(folder)
     server.kill()
-    eventually(lambda: postmaster(folder) is None, what="the server is gone")
+    eventually(lambda: not psutil.pid_exists(server.pid), what="the server is gone")
+    for left in (folder / "postmaster.pid", folder / ".s.PGSQL.5432.lock"):
+        left.write_text(left.read_text().replace(str(server.pid), str(program.pid), 1))
+
+
+def test_a_pid_file_that_names_another_program_is_of_no_account(client, folder, other_program):
+    one = client()
+    url = one.start()
+    program = other_program("millwright")
+    give_its_number_to(program, folder)
+    assert one.start() == url
+    assert execute(url, "SELECT 1") == [1]
+    one.end()
+    assert postmaster(folder) is None
+    assert program.poll() is None
+
+
+def test_another_postgres_is_neither_taken_for_ours_nor_stopped(client, folder, other_program):
+    one = client()
+    one.start()
+    program = other_program("postgres")
+    give_its_number_to(program, folder)
     pid_file = folder / "postmaster.pid"
-    pid_file.write_text(pid_file.read_text().replace(str(server.pid), str(os.getpid()), 1))
     one.ask("start", patience=0)
     answer = one.answer()
+    one.end()
     assert answer["error"] == EmbeddedFailed.__name__
     assert f"if {pid_file} names a process that is no Postgres, remove it" in answer["message"]
+    assert program.poll() is None
     pid_file.unlink()
-    assert execute(one.start(), "SELECT 1") == [1]
+    assert execute(client().start(), "SELECT 1") == [1]
 
 
 def test_a_folder_that_cannot_be_one_is_refused(tmp_path):

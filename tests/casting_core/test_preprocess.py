@@ -1,0 +1,105 @@
+"""The whole picture fills the network's square, and batches are what torchvision would make of them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+from torchvision.transforms import functional
+
+from casting_core.preprocess import Preprocessing, fit_square, normalise, stack
+from casting_core.synthetic import make_casting, render
+
+CASTING = Image.fromarray(render(make_casting(1, defective=True), size=96))
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_a_square_of_the_right_size_is_left_as_it_is(mode, channels):
+    image = CASTING.convert(mode)
+    square = fit_square(image, 96)
+    assert square.shape == (channels, 96, 96)
+    assert square.dtype == np.uint8
+    assert (square == np.asarray(CASTING)).all()
+
+
+def test_the_channels_of_colour_come_first_in_order():
+    image = Image.new("RGB", (50, 50), (10, 120, 230))
+    assert fit_square(image, 32)[:, 16, 16].tolist() == [10, 120, 230]
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "columns"),
+    [((100, 50), slice(16, 48), slice(0, 64)), ((50, 100), slice(0, 64), slice(16, 48))],
+)
+def test_a_long_picture_is_shown_whole_between_black_bars(size, rows, columns):
+    square = fit_square(Image.new("L", size, 200), 64)[0]
+    assert (square[rows, columns] == 200).all()
+    assert (square == 200).sum() == 64 * 32
+    assert (square == 0).sum() == 64 * 32
+
+
+def test_nothing_of_the_rim_is_cropped():
+    framed = np.zeros((120, 120), np.uint8)
+    framed[[0, 1, -2, -1]] = framed[:, [0, 1, -2, -1]] = 255
+    square = fit_square(Image.fromarray(framed), 60)[0]
+    for edge in (square[0], square[-1], square[:, 0], square[:, -1]):
+        assert edge.min() > 150
+    assert square[5:-5, 5:-5].max() == 0
+
+
+def test_scaling_down_averages_instead_of_picking_pixels():
+    stripes = np.zeros((256, 256), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(fit_square(Image.fromarray(stripes), 64)[0, 4:-4, 4:-4].astype(int) - 127).max() <= 3
+
+
+@settings(deadline=None)
+@given(
+    width=st.integers(1, 300), height=st.integers(1, 300), side=st.integers(32, 96), mode=st.sampled_from(["L", "RGB"])
+)
+def test_any_size_fits_any_square(width, height, side, mode):
+    square = fit_square(Image.new(mode, (width, height), "white"), side)
+    assert square.shape == (3 if mode == "RGB" else 1, side, side)
+    # As large as it can be, and centred to a pixel.
+    rows, columns = (np.flatnonzero(square[0].any(axis=axis)) for axis in (1, 0))
+    assert max(len(rows), len(columns)) == side
+    for found, length, other in ((rows, height, width), (columns, width, height)):
+        assert len(found) == max(1, round(length * side / max(length, other)))
+        assert abs(found[0] - (side - 1 - found[-1])) <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_is_normalised_as_torchvision_does(channels):
+    pictures = np.random.default_rng(0).integers(0, 256, (5, channels, 32, 40), dtype=np.uint8)
+    preprocessing = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    batch = normalise(stack(list(pictures)), preprocessing)
+    assert batch.shape == (5, 3, 32, 40)
+    assert batch.dtype == torch.float32
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    rgb = torch.from_numpy(pictures).expand(5, 3, 32, 40).float() / 255
+    expected = functional.normalize(rgb, [0.4, 0.5, 0.6], [0.2, 0.3, 0.4])
+    torch.testing.assert_close(batch, expected, rtol=0, atol=1e-6)
+
+
+def test_grey_and_the_same_picture_in_colour_give_the_same_batch():
+    grey, colour = (stack([fit_square(CASTING.convert(mode), 64)]) for mode in ("L", "RGB"))
+    assert grey.shape == (1, 1, 64, 64)
+    assert torch.equal(normalise(grey, Preprocessing()), normalise(colour, Preprocessing()))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"side": 31},
+        {"side": 4097},
+        {"std": (0.2, 0.2, 0)},
+        {"mean": (0.5,)},
+        {"std": (0.2, float("nan"), 0.2)},
+        {"crop": 1},
+    ],
+)
+def test_preprocessing_that_no_picture_survives_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        Preprocessing(**wrong)
