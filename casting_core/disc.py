@@ -108,7 +108,7 @@ def typical_profile(discs: Sequence[Frame]) -> NDArray[np.float64]:
         middle = int(np.median(shifts))
         moved = [np.roll(disc.profile, shift - middle) for disc, shift in zip(discs, shifts, strict=True)]
         profile = np.mean(moved, axis=0)
-    return profile
+    return np.asarray(profile, np.float64)
 
 
 def fit_size(disc: Frame, profile: NDArray[np.float64]) -> Frame:

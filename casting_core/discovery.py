@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from casting_core.storage import Folder, ObjectInfo, ObjectStore
     from casting_core.types import Window
 
-# A folder is named after an hour at the finest, and keys in it may say any time of that hour.
-_FOLDER_REACH = timedelta(hours=1)
+# Moments lie at most this far apart, and keys may say any time between them.
+_BETWEEN_MOMENTS = timedelta(hours=1)
 
 
 class KnownImages(Protocol):
@@ -130,8 +130,8 @@ def _unknown(
     if not folder.files:
         return []
     seen = known(
-        captured_from=layout.floor(min(branch.moments)),
-        captured_until=max(branch.moments) + _FOLDER_REACH,
+        captured_from=layout.floor(min(branch.moments) - _BETWEEN_MOMENTS),
+        captured_until=max(branch.moments) + _BETWEEN_MOMENTS,
         line=branch.line,
     )
     if not seen:

