@@ -131,6 +131,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server looks these names up
 
+    def handle_expect_100(self) -> bool:
+        """Say at once that the body may come: what is buffered would keep the client waiting."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
+
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
 
