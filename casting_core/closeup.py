@@ -116,7 +116,8 @@ def _flatten(picture: NDArray[np.uint8], frame: Frame) -> NDArray[np.float32]:
     """Lay the disc out as a square picture [side,side] without light and shade."""
     flat = frame.sample(picture, _GRID)
     flat = flat - ndimage.gaussian_filter(flat, 2)
-    contrast = np.sqrt(ndimage.uniform_filter(flat * flat, 15)) + 3
+    # The filter's running sums may end a little below 0.
+    contrast = np.sqrt(np.maximum(ndimage.uniform_filter(flat * flat, 15), 0)) + 3
     return np.asarray(np.clip(flat / contrast, -3, 3), np.float32)
 
 

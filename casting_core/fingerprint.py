@@ -104,7 +104,9 @@ def level(detail: NDArray[np.float32], reach: tuple[int, int], *, floor: float) 
 
     Contrast is taken over `reach` bands and turns.
     """
-    contrast = np.sqrt(ndimage.uniform_filter(detail * detail, reach, mode=WRAPPED)) + floor
+    # The filter's running sums may end a little below 0.
+    power = np.maximum(ndimage.uniform_filter(detail * detail, reach, mode=WRAPPED), 0)
+    contrast = np.sqrt(power) + floor
     return np.asarray(np.clip(detail / contrast, -3, 3), np.float32)
 
 

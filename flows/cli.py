@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import demo, doctor, predict, score
+from flows.commands import audit, demo, doctor, predict, score
 from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("score")(score.score)
 app.command("predict")(predict.predict)
+app.command("audit")(audit.audit)
 app.command("doctor")(doctor.doctor)
 app.add_typer(database_app, name="db")
 app.add_typer(alerts_app, name="alerts")
