@@ -7,11 +7,16 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy
 from sqlalchemy import text
 
 from tests.s3 import CREDENTIALS, FaultProxy, S3Bucket
+
+# The same examples every time, so that a red suite means a change; `--hypothesis-profile=default` looks for new ones.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # Before anything imports Prefect, which reads its settings once.
 for name in [name for name in os.environ if name.startswith(("CASTING_", "PREFECT_", "AWS_"))]:
