@@ -165,7 +165,7 @@ def _shortcuts(audit: Audit) -> str:
 def _contradictions(audit: Audit, pictures: _Pictures) -> str:
     explanations = {
         "equal_bytes": "Files with equal bytes and different labels",
-        "group": "One casting in one light, with different labels",
+        "group": "One group (one casting in one light, or one part id), with different labels",
         "casting": "Probably one casting photographed again, with different labels",
     }
     parts = [

@@ -80,12 +80,12 @@ def compare(first: CloseUp, second: CloseUp, pose: Pose, fingerprints: Fingerpri
     start, target = pose.affine(), fingerprints.whiten(first.fingerprint)
     frames = [second.frame.warped(affine) for affine in (start, _align(first.flat, second, start))]
     moved = [fingerprints.whiten(fingerprint(second.picture, frame)) for frame in frames]
-    correlations = [float(np.vdot(each, target).real) for each in moved]
+    similarities = [_patch_similarity(first.detail, _detail(second.picture, frame)) for frame in frames]
     # Where the light differs, steps may lead away instead of nearer.
-    best = int(np.argmax(correlations))
-    similarity = _patch_similarity(first.detail, _detail(second.picture, frames[best]))
-    agreement = float(np.mean(similarity > (first.chance + second.chance) / 2))
-    return Likeness(correlation=correlations[best], agreement=agreement)
+    return Likeness(
+        correlation=max(float(np.vdot(each, target).real) for each in moved),
+        agreement=max(float(np.mean(each > (first.chance + second.chance) / 2)) for each in similarities),
+    )
 
 
 def _align(target: NDArray[np.float32], other: CloseUp, affine: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,15 +9,11 @@ Only names are read here; the pictures themselves are opened when somebody asks 
 
 from __future__ import annotations
 
-import csv
-import importlib.util
-import io
 import posixpath
 import zipfile
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -25,9 +21,11 @@ import fsspec
 from fsspec.implementations.zip import ZipFileSystem
 
 from casting_core.errors import InvalidDataset, StorageDenied, StorageUnavailable
+from casting_core.manifest import MANIFEST_SUFFIXES, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
 __all__ = [
     "DEFAULT_CLASSES",
@@ -46,7 +44,6 @@ DEFAULT_CLASSES: Mapping[str, Label] = MappingProxyType(
     {"def_front": "defective", "ok_front": "ok", "defective": "defective", "ok": "ok"}
 )
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,16 +178,17 @@ def _read_folders(
             continue
         label = next((classes[name] for name in reversed(folders) if name in classes), None)
         if label is None:
-            unknown["/".join(folders) or "(top level)"] += 1
+            unknown["/".join(folders)] += 1
             continue
         uri = f"zip://{inside}::{archive}" if archive else filesystem.unstrip_protocol(path)
         images.append(LabelledImage(uri=uri, label=label))
         paths[uri] = path
     if unknown:
         folder, count = unknown.most_common(1)[0]
+        remedy = f"Name it (--classes {folder.rsplit('/', 1)[-1]}=ok,...) or move it away." if folder else "Sort them."
         raise InvalidDataset(
-            f"{source} has {count} pictures in {folder!r}, which is the folder of no class; known are "
-            f"{', '.join(sorted(classes))}. Name it (--classes {folder.rsplit('/', 1)[-1]}=ok,...) or move it away."
+            f"{source} has {count} pictures in {folder or 'its top folder'}, which is the folder of no class; known "
+            f"are {', '.join(sorted(classes))}. {remedy}"
         )
     return LabelledDataset(source=source, images=tuple(images), _filesystem=filesystem, _paths=paths)
 
@@ -201,70 +199,28 @@ def _is_hidden(path: str) -> bool:
 
 
 def _read_manifest(source: str, filesystem: Any, path: str, classes: Mapping[str, Label]) -> LabelledDataset:
-    content: bytes = filesystem.cat_file(path)
-    rows = _parquet_rows(source, content) if path.lower().endswith(".parquet") else _csv_rows(source, content)
     base = filesystem.unstrip_protocol(posixpath.dirname(path))
-    known = {label: label for label in LABELS} | dict(classes)
+    labels = {label: label for label in LABELS} | dict(classes)
     seen: dict[str, tuple[LabelledImage, int]] = {}
-    for number, row in rows:
-        image = _parse_row(row, f"{source}, row {number}", base, known)
-        earlier, earlier_number = seen.setdefault(image.uri, (image, number))
+    for row in read_rows(source, filesystem.cat_file(path)):
+        if row.label not in labels:
+            known = ", ".join(sorted(labels))
+            raise InvalidDataset(f"{source}, row {row.number}: label {row.label!r} of {row.image} is none of {known}.")
+        image = LabelledImage(
+            uri=_resolve(row.image, base),
+            label=labels[row.label],
+            part_id=row.part_id,
+            line=row.line,
+            captured_at=row.captured_at,
+        )
+        earlier, earlier_number = seen.setdefault(image.uri, (image, row.number))
         if earlier != image:
             raise InvalidDataset(
-                f"{source}: rows {earlier_number} and {number} disagree about {row['image']}; keep the right one."
+                f"{source}: rows {earlier_number} and {row.number} disagree about {row.image}; keep the right one."
             )
     images = tuple(image for image, _ in seen.values())
     _require_files(source, [image.uri for image in images])
     return LabelledDataset(source=source, images=images)
-
-
-def _csv_rows(source: str, content: bytes) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        _require_columns(source, reader.fieldnames or [])
-        for row in reader:
-            yield reader.line_num, row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidDataset(f"{source} cannot be read as CSV in UTF-8: {error}.") from error
-
-
-def _parquet_rows(source: str, content: bytes) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise InvalidDataset(
-            f"{source} is a Parquet file, which needs the package pyarrow. Install it, or write the manifest as CSV."
-        )
-    # Only those who keep Parquet manifests have it.
-    from pyarrow import ArrowException, parquet  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
-
-    try:
-        table = parquet.read_table(io.BytesIO(content))
-    except ArrowException as error:
-        raise InvalidDataset(f"{source} cannot be read as Parquet: {error}.") from error
-    _require_columns(source, table.column_names)
-    yield from enumerate(table.to_pylist(), start=1)
-
-
-def _require_columns(source: str, columns: Sequence[str]) -> None:
-    missing = [name for name in ("image", "label") if name not in columns]
-    if missing:
-        raise InvalidDataset(f"{source} has no column {' and no '.join(missing)}; its columns are {list(columns)}.")
-
-
-def _parse_row(row: Mapping[str, Any], where: str, base: str, labels: Mapping[str, Label]) -> LabelledImage:
-    name, label = _text(row, "image"), _text(row, "label")
-    if name is None:
-        raise InvalidDataset(f"{where}: the image is not named.")
-    if label is None or label not in labels:
-        raise InvalidDataset(f"{where}: label {label!r} of {name} is none of {', '.join(sorted(labels))}.")
-    image = LabelledImage(
-        uri=_resolve(name, base), label=labels[label], part_id=_text(row, "part_id"), line=_text(row, "line")
-    )
-    return replace(image, captured_at=_captured_at(row, where))
-
-
-def _text(row: Mapping[str, Any], column: str) -> str | None:
-    value = row.get(column)
-    return None if value is None else str(value).strip() or None
 
 
 def _resolve(name: str, base: str) -> str:
@@ -273,23 +229,6 @@ def _resolve(name: str, base: str) -> str:
         return name
     protocol, _, folder = base.partition("://")
     return f"{protocol}://{posixpath.normpath(posixpath.join(folder, name))}"
-
-
-def _captured_at(row: Mapping[str, Any], where: str) -> datetime | None:
-    value = row.get("captured_at")
-    if not isinstance(value, datetime):
-        text = _text(row, "captured_at")
-        if text is None:
-            return None
-        try:
-            value = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise InvalidDataset(f"{where}: captured_at {text!r} is no ISO 8601 time.") from error
-    if value.tzinfo is None:
-        raise InvalidDataset(
-            f"{where}: captured_at {value.isoformat()} has no time zone; write it like 2026-11-23T08:00+00:00."
-        )
-    return value
 
 
 def _require_files(source: str, uris: Iterable[str]) -> None:

@@ -7,6 +7,10 @@ Two levels are told apart, because they differ in how certain they are:
 - A *casting* joins groups whose fine detail agrees although the light does not: the casting was photographed again,
   turned or on another day. Splits into training and test go by casting, or the test is none.
 
+Where a picture shows no disc, it is compared as a whole, in a frame that follows from where its edges are. That
+withstands turns and mirroring, and also stretching and zooming where a part stands out from its background; a casting
+photographed again is not recognised.
+
 A part id, where given, is believed first: it makes a group, which is never joined with another part's. Files with equal
 bytes count as one image.
 """
@@ -63,16 +67,17 @@ def group_castings(
     Raises `InvalidDataset` for a file that is gone or changes meanwhile, and `StorageDenied` or `StorageUnavailable`
     if storage fails.
     """
-    if examined is None:
-        examined = survey(dataset, workers=workers, progress=progress)
     part_ids = [image.part_id for image in dataset.images]
     groups = Partition(part_ids)
     groups.join_equal(part_ids)
+    if None not in part_ids:
+        basis: tuple[Basis, ...] = tuple("part_id" for _ in part_ids)
+        return Grouping(groups=groups.numbers(), castings=groups.numbers(), basis=basis, links=(), complete=True)
+    if examined is None:
+        examined = survey(dataset, workers=workers, progress=progress)
     groups.join_equal([each.sha256 for each in examined])
-    links: tuple[Link, ...] | None = ()
-    if None in part_ids:
-        with parallel(workers) as pool:
-            links = CastingSearch(dataset, examined, pool, progress).run(groups)
+    with parallel(workers) as pool:
+        links = CastingSearch(dataset, examined, pool, progress).run(groups)
     castings = groups.copy()
     for link in links or ():
         castings.join(link.first, link.second)
@@ -119,8 +124,9 @@ class Partition:
     def join(self, first: int, second: int) -> None:
         """Put two sets together unless they are of two part ids."""
         first, second = sorted((self.of(first), self.of(second)))
-        if None in (self._part_ids[first], self._part_ids[second]) or first == second:
-            self._part_ids[first] = self._part_ids[first] or self._part_ids[second]
+        part_ids = {self._part_ids[first], self._part_ids[second]} - {None}
+        if len(part_ids) <= 1:
+            self._part_ids[first] = next(iter(part_ids), None)
             self._parents[second] = first
 
     def join_equal(self, keys: Sequence[str | None]) -> None:

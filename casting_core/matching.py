@@ -45,9 +45,11 @@ __all__ = ["CastingSearch", "Link"]
 # light.
 _CLUSTERED = 0.6
 _SAME_LIGHT = 0.45
-# Shares of patches that agree: 0.9 to 1 for copies of one photograph, at most 0.33 for different castings.
+# Shares of patches that agree: 0.9 to 1 for copies of one photograph, seldom 0.33 for different castings.
 _CONFIRMED = 0.5
-_SAME_CASTING = 0.36
+_PROMISING = 0.25
+_SAME_CASTING = 0.35  # on average of two looks
+_SAME_CASTING_AT_ONE_LOOK = 0.45
 _FAINTEST = 0.03  # correlation of fine detail; below it no close look confirmed anything
 _LOOKS = 3  # close looks at a pair of clusters
 _PARTNERS = 6  # likeliest other groups that one is compared with closely
@@ -79,6 +81,8 @@ class CastingSearch:
         unique = {each.sha256: index for index, each in reversed(list(enumerate(examined)))}
         views = {index: view for index in sorted(unique.values()) if (view := examined[index].view)}
         self._images = np.array(list(views), dtype=np.intp)
+        # What is not round has edges that agree among all parts of its kind.
+        self._is_disc = {index: view.frame.is_disc for index, view in views.items()}
         if views:
             self._fingerprints = Fingerprints(np.stack([view.fingerprint for view in views.values()]))
 
@@ -132,22 +136,41 @@ class CastingSearch:
             for clusters, indices in chosen.items()
             if statistics.median(look.agreement for look in islice(looks, len(indices))) >= _CONFIRMED
         ]
-        for first, second in confirmed:
-            groups.join(first, second)
+        _join_connected(confirmed, groups, self._count)
 
     def _link_groups(self, examples: NDArray[np.intp], groups: Partition) -> tuple[Link, ...]:
         """Find groups of one casting (step 3), and join those that are in one light after all."""
         details = self._pool.map(lambda image: self._close_up(image).detail_fingerprint(), examples.tolist())
         pairs = self._similar(Fingerprints(np.stack(list(details)), DETAIL), examples, least=_FAINTEST)
-        best = _best_between(pairs, groups, most=1)
-        candidates = pairs[np.array([index for indices in best.values() for index in indices], np.intp)]
-        links = []
-        for first, second, look in zip(candidates.first, candidates.second, self._look(candidates), strict=True):
+        chosen = list(_best_between(pairs, groups, most=2).values())
+        looks = self._look(pairs[np.array([indices[0] for indices in chosen], np.intp)])
+        promising = [
+            (indices, look) for indices, look in zip(chosen, looks, strict=True) if look.agreement >= _PROMISING
+        ]
+        # The best of some hundred candidates is sometimes lucky, but not twice.
+        second_looks = self._look(
+            pairs[np.array([indices[1] for indices, _ in promising if len(indices) > 1], np.intp)]
+        )
+        same_light, links = [], []
+        for indices, look in promising:
+            first, second = int(pairs.first[indices[0]]), int(pairs.second[indices[0]])
+            again = next(second_looks).agreement if len(indices) > 1 else None
             if look.agreement >= _CONFIRMED and look.correlation >= _SAME_LIGHT:
-                groups.join(int(first), int(second))
-            elif look.agreement >= _SAME_CASTING:
-                links.append(Link(first=int(first), second=int(second), likeness=look))
-        return tuple(links)
+                same_light.append((first, second))
+            elif _is_same_casting(look.agreement, again) and self._is_disc[first] and self._is_disc[second]:
+                links.append(Link(first=first, second=second, likeness=look))
+        _join_connected(same_light, groups, self._count)
+        strongest = {
+            frozenset((groups.of(link.first), groups.of(link.second))): link
+            for link in sorted(links, key=lambda link: link.likeness.agreement)
+        }
+        return tuple(link for between, link in strongest.items() if len(between) > 1)
+
+
+def _is_same_casting(agreement: float, again: float | None) -> bool:
+    if again is None:
+        return agreement >= _SAME_CASTING_AT_ONE_LOOK
+    return (agreement + again) / 2 >= _SAME_CASTING
 
 
 def _clusters(pairs: Pairs, count: int) -> Iterator[list[int]]:
@@ -165,10 +188,22 @@ def _clusters(pairs: Pairs, count: int) -> Iterator[list[int]]:
         distance = np.ones((len(members), len(members)))
         np.fill_diagonal(distance, 0)
         first, second = np.split(places, 2)
-        distance[first, second] = distance[second, first] = 1 - chunk.correlation
+        distance[first, second] = distance[second, first] = 1 - np.minimum(chunk.correlation, 1)
         tree = linkage(squareform(distance, checks=False), method="average")
         labels = fcluster(tree, 1 - _CLUSTERED, criterion="distance")
         yield from (members[labels == label].tolist() for label in np.unique(labels))
+
+
+def _join_connected(edges: Sequence[tuple[int, int]], groups: Partition, count: int) -> None:
+    """Join the groups that edges between their images connect."""
+    ends = np.array(edges, dtype=np.intp).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    _, component = connected_components(graph, directed=False)
+    members: dict[int, list[int]] = defaultdict(list)
+    for image in np.unique(ends).tolist():
+        members[component[image]].append(image)
+    for connected in members.values():
+        _join_cluster(connected, groups)
 
 
 def _join_cluster(cluster: list[int], groups: Partition) -> None:

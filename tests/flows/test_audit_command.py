@@ -1,9 +1,11 @@
-"""`casting audit` on a small data set with castings photographed several times and one label too many."""
+"""`casting audit` as a person types it."""
 
 import csv
-import io
 import json
+import shutil
 
+import numpy as np
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -11,40 +13,83 @@ from casting_core.synthetic import make_casting, render
 from flows.cli import app
 
 
-def write(path, picture):
-    path.parent.mkdir(exist_ok=True)
-    encoded = io.BytesIO()
-    picture.save(encoded, format="JPEG", quality=92)
-    path.write_bytes(encoded.getvalue())
-
-
-def test_it_finds_copies_and_contradictions_and_writes_what_it_found(tmp_path):
-    folder = tmp_path / "castings"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two copies each of four castings."""
+    folder = tmp_path_factory.mktemp("audit") / "set"
     for seed in range(4):
-        picture = Image.fromarray(render(make_casting(seed, defective=seed % 2 == 1), size=384))
-        label = "def_front" if seed % 2 else "ok_front"
-        write(folder / label / f"{seed}a.jpeg", picture)
-        write(folder / label / f"{seed}b.jpeg", picture.rotate(90).transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-    (folder / "ok_front" / "wrong.jpeg").write_bytes((folder / "def_front" / "1a.jpeg").read_bytes())
+        target = folder / ("scrap" if seed % 2 else "good")
+        target.mkdir(parents=True, exist_ok=True)
+        picture = render(make_casting(seed, defective=seed % 2 == 1), size=160)
+        for number, copy in enumerate((picture, np.fliplr(picture))):
+            Image.fromarray(copy).save(target / f"{seed}-{number}.png")
+    return folder
 
-    done = CliRunner().invoke(app, ["audit", str(folder), "--out", str(tmp_path / "out"), "--json"])
 
+def run(*arguments):
+    return CliRunner().invoke(app, ["audit", *map(str, arguments)])
+
+
+CLASSES = "scrap=defective,good=ok"
+
+
+def test_json_is_the_only_thing_on_standard_output(folder, tmp_path):
+    done = run(folder, "--out", tmp_path / "out", "--classes", CLASSES, "--json")
     assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert (found["images"], found["castings"]) == (9, 4)
-    assert found["contradictions"]
-    rows = list(csv.DictReader((tmp_path / "out" / "groups.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["image", "group"]
-    group_of = {row["image"].rsplit("/", 1)[-1]: int(row["group"]) for row in rows}
-    assert all(group_of[f"{seed}a.jpeg"] == group_of[f"{seed}b.jpeg"] for seed in range(4))
-    assert group_of["wrong.jpeg"] == group_of["1a.jpeg"]
-    report = (tmp_path / "out" / "report.html").read_text()
-    assert "data:image/" in report
-    assert "http://" not in report.replace("http://www.w3.org", "")
+    (line,) = done.stdout.splitlines()
+    findings = json.loads(line)
+    assert (findings["images"], findings["groups"], findings["contradictions"]) == (8, 4, [])
+    assert set(findings["files"]) == {"groups.csv", "castings.csv", "report.html"}
 
 
-def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path):
-    done = CliRunner().invoke(app, ["audit", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
+def test_groups_and_report_are_written(folder, tmp_path):
+    out = tmp_path / "new" / "out"
+    done = run(folder, "--out", out, "--classes", CLASSES)
+    assert done.exit_code == 0, done.output
+    assert "AUROC by casting" in done.stdout
+    with (out / "groups.csv").open(newline="") as file:
+        groups = {row["image"]: int(row["group"]) for row in csv.DictReader(file)}
+    assert len(groups) == 8
+    assert all(groups[f"{seed}-0.png"] == groups[f"{seed}-1.png"] for seed in range(4))
+    assert len(set(groups.values())) == 4
+    assert (out / "castings.csv").read_text().startswith("image,casting\n")
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_contradiction_is_named_by_its_files(folder, tmp_path):
+    mixed = shutil.copytree(folder, tmp_path / "mixed")
+    shutil.copy(mixed / "scrap" / "1-0.png", mixed / "good" / "wrong.png")
+    done = run(mixed, "--out", tmp_path / "out", "--classes", CLASSES, "--json")
+    (contradiction,) = json.loads(done.stdout)["contradictions"]
+    assert contradiction == {"ground": "equal_bytes", "images": {"wrong.png": "ok", "1-0.png": "defective"}}
+    assert "Files with equal bytes and different labels" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classes", "scrap=bad"], "is no class"),
+        (["--classes", ""], "is empty"),
+        ([], "in good, which is the folder of no class"),
+    ],
+)
+def test_what_cannot_be_audited_ends_in_one_line(folder, tmp_path, arguments, message):
+    done = run(folder, "--out", tmp_path / "out", *arguments)
     assert done.exit_code == 1
+    assert message in done.stderr
+    assert done.stdout == ""
     assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_that_is_not_there_is_said_to_be_missing(tmp_path):
+    done = run(tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "does not exist" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_said(folder, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    done = run(folder, "--out", tmp_path / "out", "--classes", CLASSES)
+    assert done.exit_code == 1
+    assert "cannot be written to" in done.stderr
