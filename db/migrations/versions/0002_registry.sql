@@ -1,0 +1,2 @@
+-- Labels by people, and the events of models.
+SELECT;

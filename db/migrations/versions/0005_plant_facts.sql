@@ -1,0 +1,2 @@
+-- Shifts and what else a plant knows of its parts.
+SELECT;

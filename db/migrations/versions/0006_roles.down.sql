@@ -1,0 +1,2 @@
+-- Drops what 0006_roles.sql made.
+SELECT;

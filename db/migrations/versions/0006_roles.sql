@@ -1,0 +1,2 @@
+-- Who may read and write what.
+SELECT;
