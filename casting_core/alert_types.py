@@ -91,7 +91,8 @@ class Alert:
     def to_json(self) -> dict[str, Any]:
         """The alert flat, as plain JSON values and times."""
         flat = asdict(self)
-        return flat | flat.pop("finding")
+        finding: dict[str, Any] = flat.pop("finding")
+        return flat | finding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ DatabaseError
 ├── SchemaNewer          the database was migrated by a later release
 ├── NoChampion           no model is promoted yet
 ├── UnknownModel         no model of that version
+├── UnknownAlert         no alert of that number
+├── WrongAlertState      what is asked does not fit how far the alert's life has gone
 └── EmbeddedFailed       the embedded Postgres did not start
 """
 
@@ -32,6 +34,14 @@ class NoChampion(DatabaseError):
 
 class UnknownModel(DatabaseError):
     """No model of that version is registered."""
+
+
+class UnknownAlert(DatabaseError):
+    """No alert has that number."""
+
+
+class WrongAlertState(DatabaseError):
+    """An alert that is resolved cannot be acknowledged, and the like."""
 
 
 class EmbeddedFailed(DatabaseError):
