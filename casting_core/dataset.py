@@ -15,13 +15,14 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import fsspec
 from fsspec.implementations.zip import ZipFileSystem
 
 from casting_core.errors import InvalidDataset, StorageDenied, StorageUnavailable
 from casting_core.manifest import MANIFEST_SUFFIXES, read_rows
+from casting_core.types import Label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +38,6 @@ __all__ = [
     "read_dataset",
 ]
 
-Label = Literal["ok", "defective"]
 LABELS: tuple[Label, ...] = get_args(Label)
 
 DEFAULT_CLASSES: Mapping[str, Label] = MappingProxyType(

@@ -16,6 +16,7 @@ ImageId = NewType("ImageId", int)
 ModelId = NewType("ModelId", int)
 
 VerdictName = Literal["ok", "defective", "review"]
+Label = Literal["ok", "defective"]
 ModelState = Literal["candidate", "champion", "retired"]
 QuarantineReason = Literal[
     "unreadable",

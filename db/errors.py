@@ -8,6 +8,8 @@ DatabaseError
 ├── UnknownModel         no model of that version
 ├── UnknownAlert         no alert of that number
 ├── WrongAlertState      what is asked does not fit how far the alert's life has gone
+├── NothingToRollBack    no earlier champion to go back to
+├── UnknownImages        labels for images that are not known
 └── EmbeddedFailed       the embedded Postgres did not start
 """
 
@@ -42,6 +44,18 @@ class UnknownAlert(DatabaseError):
 
 class WrongAlertState(DatabaseError):
     """An alert that is resolved cannot be acknowledged, and the like."""
+
+
+class NothingToRollBack(DatabaseError):
+    """There is no champion before the present one."""
+
+
+class UnknownImages(DatabaseError):
+    """Labels name images that the database does not know; `uris` are their addresses."""
+
+    def __init__(self, message: str, uris: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.uris = uris
 
 
 class EmbeddedFailed(DatabaseError):

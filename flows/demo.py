@@ -39,6 +39,7 @@ SHOWN_SHARE = 0.2
 # Share of defective parts by line and hour: the second line climbs in the last one.
 DEFECT_RATES = {"line-a": (0.05, 0.05, 0.05), "line-b": (0.05, 0.075, 0.30)}
 _SEED = 7
+_WHY = "the model of the demonstration"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +118,17 @@ def train_champion(
     )
     card = fitted.card.model_dump(mode="json")
     with resources.engine.begin() as connection:
-        models.register_model(connection, version=fitted.card.version, artifact_url=url, sha256=sha256, card=card)
-        models.promote_model(connection, fitted.card.version)
+        models.register_model(
+            connection,
+            version=fitted.card.version,
+            artifact_url=url,
+            sha256=sha256,
+            card=card,
+            who=settings.who,
+            why=_WHY,
+            metrics=fitted.card.metrics,
+        )
+        models.promote_model(connection, fitted.card.version, who=settings.who, why=_WHY)
     return fitted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,8 @@ class Settings(BaseSettings):
         default=5, ge=0, description="Wait before the first retry; it doubles each time."
     )
 
+    user: str | None = Field(default=None, description="Who changes labels and models; the system's user by default.")
+
     @field_validator("images_layout")
     @classmethod
     def _layout_parses(cls, value: str) -> str:
@@ -60,6 +63,17 @@ class Settings(BaseSettings):
     def layout(self) -> KeyLayout:
         """How keys are read."""
         return KeyLayout(self.images_layout, timezone=ZoneInfo(self.images_timezone))
+
+    @property
+    def who(self) -> str:
+        """Who answers for what this process changes."""
+        if self.user:
+            return self.user
+        try:
+            return getpass.getuser()
+        except (OSError, KeyError):
+            # A container may run as a user that its system does not know.
+            return f"uid {os.getuid()}"
 
     @property
     def images_root(self) -> str:

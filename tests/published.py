@@ -12,6 +12,8 @@ from casting_core.model import build_network
 from casting_core.preprocess import Preprocessing
 from db import models
 
+BY_TEST = {"who": "tests", "why": "for a test"}
+
 
 def publish_model(engine, models_url, *, architecture, side, seed=0, precision="float32", promote=True):
     """Publish and register a model, make it the champion if asked, and return its registered row."""
@@ -39,6 +41,6 @@ def publish_model(engine, models_url, *, architecture, side, seed=0, precision="
     stored = card.model_dump(mode="json")
     with engine.begin() as connection:
         model = models.register_model(
-            connection, version=card.version, artifact_url=url, sha256=artifact_sha256, card=stored
+            connection, version=card.version, artifact_url=url, sha256=artifact_sha256, card=stored, **BY_TEST
         )
-        return models.promote_model(connection, card.version) if promote else model
+        return models.promote_model(connection, card.version, **BY_TEST) if promote else model

@@ -1,4 +1,4 @@
-"""The SQL that reads and writes images and verdicts: one query a file, described at its top."""
+"""The SQL that reads and writes images, verdicts and labels: one query a file, described at its top."""
 
 from functools import cache
 from importlib import resources

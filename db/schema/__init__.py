@@ -5,6 +5,7 @@ Reasons for constraints and indexes stand in `migrations/versions/*.sql`.
 
 from db.schema.alerts import alert, alert_event, baseline, delivery, maintenance_window, snooze, stream_state
 from db.schema.metadata import metadata
+from db.schema.registry import golden_image, label, model_event, retrain_run, snapshot_label
 from db.schema.scoring import image, model, quarantine, scoring_run, verdict
 
 __all__ = [
@@ -12,12 +13,17 @@ __all__ = [
     "alert_event",
     "baseline",
     "delivery",
+    "golden_image",
     "image",
+    "label",
     "maintenance_window",
     "metadata",
     "model",
+    "model_event",
     "quarantine",
+    "retrain_run",
     "scoring_run",
+    "snapshot_label",
     "snooze",
     "stream_state",
     "verdict",

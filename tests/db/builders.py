@@ -15,6 +15,7 @@ from db import images, models, runs
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 WINDOW = Window(since=NOW - timedelta(hours=24), until=NOW + timedelta(hours=24))
 SHA256 = bytes(range(32))
+BY = {"who": "anna", "why": "said the test"}
 
 
 def stored_image(part="P1", *, line="line-1", view="", etag="e1", captured_at=NOW, uri=None):
@@ -46,9 +47,9 @@ def make_known(engine, stored):
 def registered(engine, version, *, promote=False):
     with engine.begin() as connection:
         model = models.register_model(
-            connection, version=version, artifact_url=f"file:///models/{version}", sha256="a" * 64, card={"a": 1}
+            connection, version=version, artifact_url=f"file:///models/{version}", sha256="a" * 64, card={"a": 1}, **BY
         )
-        return models.promote_model(connection, version) if promote else model
+        return models.promote_model(connection, version, **BY) if promote else model
 
 
 def opened_run(engine, model, *, window=WINDOW, lines=()):

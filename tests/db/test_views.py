@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from casting_core.types import ScoringRun
 from db import images, models, runs
-from tests.db.builders import NOW, SHA256, WINDOW, stored_image
+from tests.db.builders import BY, NOW, SHA256, WINDOW, stored_image
 
 HOUR = timedelta(hours=1)
 
@@ -25,7 +25,7 @@ class History:
         self.runs = {}
 
     def model(self, version, *, promote=False):
-        model = models.register_model(self.connection, version=version, artifact_url="", sha256="a" * 64, card={})
+        model = models.register_model(self.connection, version=version, artifact_url="", sha256="a" * 64, card={}, **BY)
         run = ScoringRun(run_id=uuid.uuid4(), model=model, window=WINDOW)
         runs.open_run(self.connection, run, flow_run_id=None)
         self.runs[version] = run
@@ -33,7 +33,7 @@ class History:
             self.promote(version)
 
     def promote(self, version):
-        models.promote_model(self.connection, version)
+        models.promote_model(self.connection, version, **BY)
 
     def image(self, part="P1", **details):
         stored = stored_image(part, **details)
