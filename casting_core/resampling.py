@@ -1,0 +1,37 @@
+"""The bootstrap over castings: what another draw of castings from the same production might have shown.
+
+Images of one casting tell little more than one, so whole castings are drawn, with replacement, within each class
+(Davison and Hinkley 1997, Bootstrap Methods and their Application, sections 3.2 and 3.8; percentile intervals, section
+5.3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from casting_core.rates import Interval, proper_rate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RESAMPLES = 2_000
+
+
+def draw_castings(defective: NDArray[np.bool_], *, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """Say how often each casting is drawn in each resample: [resamples, C], for `defective` [C] as the strata."""
+    generator = np.random.default_rng(seed)
+    drawn = np.zeros((resamples, len(defective)))
+    for stratum in (defective, ~defective):
+        size = int(stratum.sum())
+        if size:
+            drawn[:, stratum] = generator.multinomial(size, np.full(size, 1 / size), size=resamples)
+    return drawn
+
+
+def percentile_interval(values: NDArray[np.float64], *, confidence: float) -> Interval:
+    """The middle of resampled values [resamples]; those that are not defined (NaN) are left out."""
+    tail = (1 - proper_rate("confidence", confidence)) / 2
+    low, high = np.nanquantile(values, (tail, 1 - tail))
+    return Interval(low=float(low), high=float(high))
