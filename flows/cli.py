@@ -7,6 +7,7 @@ import typer
 from flows.commands import audit, demo, doctor, predict, score
 from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
+from flows.commands.labels import app as labels_app
 
 app = typer.Typer(
     name="casting",
@@ -23,3 +24,4 @@ app.command("audit")(audit.audit)
 app.command("doctor")(doctor.doctor)
 app.add_typer(database_app, name="db")
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(labels_app, name="labels")

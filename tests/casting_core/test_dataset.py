@@ -1,6 +1,5 @@
 """Labelled data sets are read from folders, zips and manifests, and what is wrong with them is said plainly."""
 
-import importlib.util
 import pickle
 import shutil
 import zipfile
@@ -186,14 +185,6 @@ def test_a_manifest_that_cannot_be_trusted_is_refused(manifest, text, message):
 def test_a_manifest_in_another_encoding_is_refused(manifest):
     with pytest.raises(InvalidDataset, match="CSV in UTF-8"):
         read_dataset(manifest("image,label\nGußstück.jpeg,ok\n", encoding="latin-1"))
-
-
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
-def test_parquet_without_pyarrow_says_what_to_install(tmp_path):
-    path = tmp_path / "labels.parquet"
-    path.write_bytes(b"PAR1")
-    with pytest.raises(InvalidDataset, match=r"needs the package pyarrow\. Install it, or write the manifest as CSV"):
-        read_dataset(str(path))
 
 
 def test_parquet_says_what_csv_says(folder):
