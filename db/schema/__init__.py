@@ -3,7 +3,16 @@
 Reasons for constraints and indexes stand in `migrations/versions/*.sql`.
 """
 
-from db.schema.alerts import alert, alert_event, baseline, delivery, maintenance_window, snooze, stream_state
+from db.schema.alerts import (
+    alert,
+    alert_event,
+    baseline,
+    delivery,
+    maintenance_window,
+    snooze,
+    stream_change,
+    stream_state,
+)
 from db.schema.metadata import metadata
 from db.schema.registry import golden_image, label, model_event, retrain_run, snapshot_label
 from db.schema.scoring import image, model, quarantine, scoring_run, verdict
@@ -25,6 +34,7 @@ __all__ = [
     "scoring_run",
     "snapshot_label",
     "snooze",
+    "stream_change",
     "stream_state",
     "verdict",
 ]

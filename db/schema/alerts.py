@@ -66,6 +66,14 @@ stream_state = Table(
     PrimaryKeyConstraint("stream", "hour", name="stream_state_pkey"),
 )
 
+stream_change = Table(
+    "stream_change",
+    metadata,
+    Column("change_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("stream", Text, nullable=False),
+    Column("hour", TIMESTAMP, nullable=False),
+)
+
 alert = Table(
     "alert",
     metadata,

@@ -45,6 +45,29 @@ CREATE TABLE stream_state (
     CONSTRAINT stream_state_pkey PRIMARY KEY (stream, hour)
 );
 
+-- Hours in which something was judged since the last watch: written with the verdicts themselves, taken away with the
+-- states that count them. So a watch costs what is new, and misses nothing that arrived late. Not yet watched hours
+-- of one line stand here more than once; nobody waits for a row.
+CREATE TABLE stream_change (
+    change_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream    text NOT NULL,
+    hour      timestamptz NOT NULL
+);
+
+-- Runs with its owner's rights, so that a writer of verdicts need not be allowed to touch what the watch keeps.
+CREATE FUNCTION mark_changed_hours() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    INSERT INTO stream_change (stream, hour)
+    SELECT DISTINCT line, date_trunc('hour', captured_at, 'UTC')
+    FROM new_row JOIN image USING (image_id, captured_at);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mark_changed_hours AFTER INSERT ON verdict
+    REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION mark_changed_hours();
+CREATE TRIGGER mark_changed_hours AFTER INSERT ON quarantine
+    REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION mark_changed_hours();
+
 CREATE TABLE alert (
     alert_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind           text NOT NULL,
