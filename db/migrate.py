@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # By name and without CASCADE: what a plant has built beside or upon our views is not ours to drop.
-_DROP_VIEWS = "DROP VIEW IF EXISTS current_label, part_verdict, current_verdict"
+_DROP_VIEWS = (
+    "DROP VIEW IF EXISTS current_label, line_hour, recounted_hour, part_verdict, recounted_part, stale_line_day, "
+    "current_verdict"
+)
 
 
 def upgrade(engine: Engine, *, revision: str = "head") -> None:

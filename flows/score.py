@@ -1,6 +1,6 @@
 """The hourly job: new images in object storage become verdicts in Postgres.
 
-    discover -> backlog -> for each chunk: claim, fetch, decode, predict, write -> summary
+    discover -> backlog -> for each chunk: claim, fetch, decode, predict, write -> roll-ups -> summary
 
 What a run has not finished stays backlog, and the next run takes it up.
 """
@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from casting_core.discovery import discover
 from casting_core.judging import judge_images
 from casting_core.types import ImageChunk, RegisteredModel, RunSummary, ScoringRun, Window
-from db import models, runs
+from db import models, rollups, runs
 from db.images import backlog_chunks, claim_images, count_backlog, insert_images, known_images
 from db.verdicts import write_judgements
 from flows.errors import ScoringIncomplete
@@ -66,6 +66,7 @@ def score(
         try:
             discover_images.with_options(**back_off(resources.settings))(run)
             failures = _score_backlog(resources, run)
+            _refresh_rollups(resources)
             summary = _close(resources, run, started, failures)
         except BaseException as error:
             _close_failed(resources, run, started, error)
@@ -156,6 +157,14 @@ def _score_backlog(resources: Resources, run: ScoringRun) -> list[str]:
         for future in futures:
             future.wait()
     return [str(future.state.message) for future in futures if not future.state.is_completed()]
+
+
+def _refresh_rollups(resources: Resources) -> None:
+    """Bring the roll-ups up to date. The views recount what is not, so trouble here only makes them slower."""
+    try:
+        rollups.refresh(resources.engine)
+    except SQLAlchemyError as error:
+        get_run_logger().warning("Roll-ups were not refreshed; the next run will: %s", error)
 
 
 def _close(resources: Resources, run: ScoringRun, started: float, failures: list[str]) -> RunSummary:

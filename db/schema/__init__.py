@@ -13,6 +13,7 @@ from db.schema.alerts import (
     stream_change,
     stream_state,
 )
+from db.schema.history import archived_month, part, part_hour, rollup_stale
 from db.schema.metadata import metadata
 from db.schema.registry import golden_image, label, model_event, retrain_run, snapshot_label
 from db.schema.scoring import image, model, quarantine, scoring_run, verdict
@@ -20,6 +21,7 @@ from db.schema.scoring import image, model, quarantine, scoring_run, verdict
 __all__ = [
     "alert",
     "alert_event",
+    "archived_month",
     "baseline",
     "delivery",
     "golden_image",
@@ -29,8 +31,11 @@ __all__ = [
     "metadata",
     "model",
     "model_event",
+    "part",
+    "part_hour",
     "quarantine",
     "retrain_run",
+    "rollup_stale",
     "scoring_run",
     "snapshot_label",
     "snooze",
