@@ -6,22 +6,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from casting_core.calibration import Calibration, measure_calibration
+from casting_core.comparison import Comparison, paired_difference
 from casting_core.held_out import HeldOut
+from casting_core.outcomes import casting_outcomes, image_outcomes
 from casting_core.rates import Interval, clopper_pearson
-from casting_core.resampling import draw_castings, percentile_interval
+from casting_core.resampling import draw_castings, percentile_interval, resampled_rates
 from casting_core.thresholds import Costs, choose_thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from casting_core.card import Thresholds
+    from casting_core.outcomes import Outcomes
 
 # Resamples held in memory together.
 _AT_A_TIME = 100
 
-__all__ = ["Costs", "Evaluation", "HeldOut", "Rate", "Scores", "choose_thresholds", "evaluate"]
+__all__ = [
+    "Comparison",
+    "Costs",
+    "Evaluation",
+    "HeldOut",
+    "Rate",
+    "Scores",
+    "choose_thresholds",
+    "evaluate",
+    "paired_difference",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,99 +119,73 @@ def evaluate(held_out: HeldOut, thresholds: Thresholds, *, confidence: float = 0
 
     Raises `InvalidInput` for a confidence outside (0, 1).
     """
-    castings = held_out.by_casting()
+    images, castings = image_outcomes(held_out, thresholds), casting_outcomes(held_out, thresholds)
     drawn = draw_castings(castings.defective, seed=seed)
-    by_image = _Outcomes(
-        casting=castings.of_image,
-        defective=held_out.defective,
-        p_defective=held_out.p_defective,
-        thresholds=thresholds,
-    )
-    by_casting = _Outcomes(
-        casting=np.arange(len(castings)),
-        defective=castings.defective,
-        p_defective=castings.p_defective,
-        thresholds=thresholds,
-    )
     return Evaluation(
         thresholds=thresholds,
         confidence=confidence,
-        by_image=by_image.scores(drawn, confidence),
-        by_casting=by_casting.scores(drawn, confidence),
-        escaped_castings=int((castings.count(by_image.passed & by_image.defective) > 0).sum()),
+        by_image=_scores(images, drawn, confidence),
+        by_casting=_scores(castings, drawn, confidence),
+        escaped_castings=int((images.per_casting(images.escaped) > 0).sum()),
         calibration=measure_calibration(held_out),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Outcomes:
-    """What became of units [U], images or castings, each belonging to a casting."""
+def _scores(outcomes: Outcomes, drawn: NDArray[np.float64], confidence: float) -> Scores:
+    """Score units with the bootstrap's draws [R, C] of castings."""
+    defective, ok = outcomes.defective, ~outcomes.defective
+    both = bool(defective.any() and ok.any())
+    aurocs = _aurocs(outcomes, drawn) if both else None
+    return Scores(
+        n=len(defective),
+        defective=int(defective.sum()),
+        ok=int(ok.sum()),
+        escapes=_rate(outcomes, outcomes.escaped, defective, drawn, confidence),
+        false_rejects=_rate(outcomes, outcomes.false_rejected, ok, drawn, confidence),
+        review=_rate(outcomes, outcomes.reviewed, defective | ok, drawn, confidence),
+        auroc=float(roc_auc_score(defective, outcomes.p_defective)) if both else None,
+        auroc_over_castings=None if aurocs is None else percentile_interval(aurocs, confidence=confidence),
+    )
 
-    casting: NDArray[np.intp]
-    defective: NDArray[np.bool_]
-    p_defective: NDArray[np.float64]
-    thresholds: Thresholds
 
-    @property
-    def passed(self) -> NDArray[np.bool_]:
-        return self.p_defective < self.thresholds.ok_below
+def _rate(
+    outcomes: Outcomes,
+    errors: NDArray[np.bool_],
+    of: NDArray[np.bool_],
+    drawn: NDArray[np.float64],
+    confidence: float,
+) -> Rate:
+    count, total = int(errors.sum()), int(of.sum())
+    units = outcomes.per_casting(of)
+    if count in (0, total):
+        castings = int((units > 0).sum())
+        over_castings = clopper_pearson(castings if count else 0, castings, confidence=confidence)
+    else:
+        rates = resampled_rates(drawn, outcomes.per_casting(errors), units)
+        over_castings = percentile_interval(rates, confidence=confidence)
+    return Rate(
+        count=count,
+        of=total,
+        rate=count / total if total else None,
+        exact=clopper_pearson(count, total, confidence=confidence),
+        over_castings=over_castings,
+    )
 
-    @property
-    def rejected(self) -> NDArray[np.bool_]:
-        return self.p_defective >= self.thresholds.defective_from
 
-    def scores(self, drawn: NDArray[np.float64], confidence: float) -> Scores:
-        """Score them with the bootstrap's `drawn` [R, C]."""
-        defective, ok = self.defective, ~self.defective
-        both = bool(defective.any() and ok.any())
-        aurocs = self._aurocs(drawn) if both else None
-        return Scores(
-            n=len(defective),
-            defective=int(defective.sum()),
-            ok=int(ok.sum()),
-            escapes=self._rate(self.passed, defective, drawn, confidence),
-            false_rejects=self._rate(self.rejected, ok, drawn, confidence),
-            review=self._rate(~self.passed & ~self.rejected, defective | ok, drawn, confidence),
-            auroc=float(self._aurocs(np.ones((1, drawn.shape[1])))[0]) if both else None,
-            auroc_over_castings=None if aurocs is None else percentile_interval(aurocs, confidence=confidence),
-        )
-
-    def _rate(
-        self, errors: NDArray[np.bool_], of: NDArray[np.bool_], drawn: NDArray[np.float64], confidence: float
-    ) -> Rate:
-        count, total = int((errors & of).sum()), int(of.sum())
-        wrong = np.bincount(self.casting, errors & of, minlength=drawn.shape[1])
-        all_ = np.bincount(self.casting, of, minlength=drawn.shape[1])
-        if count in (0, total):
-            castings = int((all_ > 0).sum())
-            over_castings = clopper_pearson(castings if count else 0, castings, confidence=confidence)
-        else:
-            # A class can be missing from a resample only where it lives in castings that hold both.
-            of_drawn = drawn @ all_
-            rates = np.divide(drawn @ wrong, of_drawn, out=np.full(len(drawn), np.nan), where=of_drawn > 0)
-            over_castings = percentile_interval(rates, confidence=confidence)
-        return Rate(
-            count=count,
-            of=total,
-            rate=count / total if total else None,
-            exact=clopper_pearson(count, total, confidence=confidence),
-            over_castings=over_castings,
-        )
-
-    def _aurocs(self, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-        """AUROC of each resample [R]: the share of pairs (defective, ok) in the right order; ties count half."""
-        order = np.argsort(self.p_defective, kind="stable")
-        p_defective, defective = self.p_defective[order], self.defective[order]
-        first, last = (np.searchsorted(p_defective, p_defective[defective], side) for side in ("left", "right"))
-        aurocs = []
-        for some in np.array_split(drawn, -(-len(drawn) // _AT_A_TIME)):
-            weights = some[:, self.casting[order]]
-            ok_below = np.pad(np.cumsum(weights * ~defective, axis=1), ((0, 0), (1, 0)))
-            beaten = (ok_below[:, first] + ok_below[:, last]) / 2
-            pairs = weights[:, defective].sum(axis=1) * ok_below[:, -1]
-            right = (weights[:, defective] * beaten).sum(axis=1)
-            aurocs.append(np.divide(right, pairs, out=np.full(len(some), np.nan), where=pairs > 0))
-        return np.concatenate(aurocs)
+def _aurocs(outcomes: Outcomes, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """AUROC of each resample [R]: the share of pairs (defective, ok) in the right order; ties count half."""
+    order = np.argsort(outcomes.p_defective, kind="stable")
+    p_defective, defective = outcomes.p_defective[order], outcomes.defective[order]
+    first, last = (np.searchsorted(p_defective, p_defective[defective], side) for side in ("left", "right"))
+    aurocs = []
+    for some in np.array_split(drawn, -(-len(drawn) // _AT_A_TIME)):
+        weights = some[:, outcomes.casting[order]]
+        ok_below = np.pad(np.cumsum(weights * ~defective, axis=1), ((0, 0), (1, 0)))
+        beaten = (ok_below[:, first] + ok_below[:, last]) / 2
+        pairs = weights[:, defective].sum(axis=1) * ok_below[:, -1]
+        in_order = (weights[:, defective] * beaten).sum(axis=1)
+        aurocs.append(np.divide(in_order, pairs, out=np.full(len(some), np.nan), where=pairs > 0))
+    return np.concatenate(aurocs)
 
 
 def _pair(interval: Interval | None) -> list[float] | None:

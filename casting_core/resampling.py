@@ -31,7 +31,22 @@ def draw_castings(defective: NDArray[np.bool_], *, seed: int, resamples: int = R
 
 
 def percentile_interval(values: NDArray[np.float64], *, confidence: float) -> Interval:
-    """The middle of resampled values [resamples]; those that are not defined (NaN) are left out."""
+    """The middle of resampled values [R]; those that are not defined (NaN) are left out.
+
+    Raises `InvalidInput` for a confidence outside (0, 1).
+    """
     tail = (1 - proper_rate("confidence", confidence)) / 2
     low, high = np.nanquantile(values, (tail, 1 - tail))
     return Interval(low=float(low), high=float(high))
+
+
+def resampled_rates(
+    drawn: NDArray[np.float64], wrong: NDArray[np.int64], units: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The rate in each resample [R], where castings [C] have `wrong` out of `units`; NaN in a resample without units.
+
+    `wrong` may be negative, for the difference of two models.
+    """
+    of = drawn @ units
+    rates: NDArray[np.float64] = np.divide(drawn @ wrong, of, out=np.full(len(drawn), np.nan), where=of > 0)
+    return rates
