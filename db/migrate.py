@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +11,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from db import view_files
 from db.errors import SchemaNewer, SchemaOutdated
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-# By name and without CASCADE: what a plant has built beside or upon our views is not ours to drop.
-_DROP_VIEWS = (
-    "DROP VIEW IF EXISTS current_label, line_hour, recounted_hour, part_verdict, recounted_part, stale_line_day, "
-    "current_verdict"
-)
 
 
 def upgrade(engine: Engine, *, revision: str = "head") -> None:
@@ -37,11 +31,11 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
         current = current_revision(connection)
         _refuse_newer(current)
         stale = current != (head_revision() if revision == "head" else revision)
-        if stale or _views_hash(connection) != _views_source_hash():
-            connection.execute(text(_DROP_VIEWS))
+        if stale or not view_files.are_current(connection):
+            view_files.drop(connection)
             command.upgrade(_config(connection), revision)
             if revision in ("head", head_revision()):
-                _create_views(connection)
+                view_files.create(connection)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -52,7 +46,7 @@ def downgrade(engine: Engine, revision: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('casting.migrate'))"))
         _refuse_newer(current_revision(connection))
-        connection.execute(text(_DROP_VIEWS))
+        view_files.drop(connection)
         command.downgrade(_config(connection), revision)
 
 
@@ -98,30 +92,3 @@ def _config(connection: Connection) -> Config:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     return config
-
-
-def _view_sources() -> list[str]:
-    files = resources.files("db").joinpath("views").iterdir()
-    return [
-        file.read_text(encoding="utf-8")
-        for file in sorted(files, key=lambda file: file.name)
-        if file.name.endswith(".sql")
-    ]
-
-
-def _views_source_hash() -> str:
-    return hashlib.sha256("\0".join(_view_sources()).encode()).hexdigest()
-
-
-def _views_hash(connection: Connection) -> str | None:
-    comment = connection.execute(text("SELECT obj_description(to_regclass('part_verdict'), 'pg_class')")).scalar_one()
-    return comment.rpartition("sources: ")[2] if comment else None
-
-
-def _create_views(connection: Connection) -> None:
-    # On the driver's own cursor: SQLAlchemy would read a % in the SQL as a parameter.
-    cursor = connection.connection.cursor()
-    for source in _view_sources():
-        cursor.execute(source)
-    comment = f"One row a part and its current verdict. Made from sources: {_views_source_hash()}"
-    cursor.execute(f"COMMENT ON VIEW part_verdict IS '{comment}'")

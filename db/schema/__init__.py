@@ -15,6 +15,7 @@ from db.schema.alerts import (
 )
 from db.schema.history import archived_month, part, part_hour, rollup_stale
 from db.schema.metadata import metadata
+from db.schema.plant import line_name, part_attribute, shift
 from db.schema.registry import golden_image, label, model_event, retrain_run, snapshot_label
 from db.schema.scoring import image, model, quarantine, scoring_run, verdict
 
@@ -27,16 +28,19 @@ __all__ = [
     "golden_image",
     "image",
     "label",
+    "line_name",
     "maintenance_window",
     "metadata",
     "model",
     "model_event",
     "part",
+    "part_attribute",
     "part_hour",
     "quarantine",
     "retrain_run",
     "rollup_stale",
     "scoring_run",
+    "shift",
     "snapshot_label",
     "snooze",
     "stream_change",

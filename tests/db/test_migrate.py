@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import exc, text
 
-from db import migrate, schema
+from db import migrate, schema, view_files
 from db.engine import make_engine
 from db.errors import SchemaNewer, SchemaOutdated
 from tests.db.builders import at_once, eventually, make_known, registered, rows, stored_image, value
@@ -60,8 +60,8 @@ def catalogue(engine, queries=TABLES | REST):
 
 
 def edited_views(monkeypatch, edit):
-    sources = migrate._view_sources()
-    monkeypatch.setattr(migrate, "_view_sources", lambda: edit(sources))
+    sources = view_files.sources()
+    monkeypatch.setattr(view_files, "sources", lambda: edit(sources))
 
 
 def test_migrated_schema_is_the_one_that_the_program_knows(engine, empty_engine):
@@ -134,10 +134,10 @@ def test_a_process_killed_in_the_middle_of_an_upgrade_leaves_the_database_as_it_
     before = catalogue(empty_engine)
     program = """
         import sys
-        from db import migrate
+        from db import migrate, view_files
         from db.engine import database_url, make_engine
-        views = migrate._view_sources()
-        migrate._view_sources = lambda: [*views, *["SELECT pg_sleep(0.1)"] * 3000]
+        views = view_files.sources()
+        view_files.sources = lambda: [*views, *["SELECT pg_sleep(0.1)"] * 3000]
         migrate.upgrade(make_engine(database_url(sys.argv[1]), application_name="to be killed"))
     """
     url = empty_engine.url.render_as_string(hide_password=False)
@@ -190,7 +190,8 @@ def test_views_are_made_anew_when_their_sources_change_and_only_then(engine, mon
         # With a % in it, which a driver could take for a parameter.
         edited_views(later, lambda sources: [*sources, "COMMENT ON VIEW current_verdict IS '100 % new, %s and all'"])
         migrate.upgrade(engine)
-        assert value(engine, "SELECT obj_description('current_verdict'::regclass)") == "100 % new, %s and all"
+        comment = value(engine, "SELECT obj_description('current_verdict'::regclass)")
+        assert comment.startswith("100 % new, %s and all")
         second = value(engine, oid)
         migrate.upgrade(engine)
         assert value(engine, oid) == second != first
