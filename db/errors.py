@@ -4,6 +4,7 @@ DatabaseError
 ├── DatabaseUnavailable  no connection; worth another try
 ├── SchemaOutdated       migrations are missing
 ├── SchemaNewer          the database was migrated by a later release
+├── NameTaken            a view of this release would replace something of the plant's
 ├── NoChampion           no model is promoted yet
 ├── UnknownModel         no model of that version
 ├── UnknownAlert         no alert of that number
@@ -28,6 +29,10 @@ class SchemaOutdated(DatabaseError):
 
 class SchemaNewer(DatabaseError):
     """The database holds migrations that this release does not know."""
+
+
+class NameTaken(DatabaseError):
+    """The plant has a view or function of its own where this release makes one."""
 
 
 class NoChampion(DatabaseError):

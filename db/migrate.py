@@ -23,7 +23,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def upgrade(engine: Engine, *, revision: str = "head") -> None:
     """Run the missing migrations, then make the views anew if they changed. Safe to call from many processes at once.
 
-    All of it is one transaction: an interrupted upgrade leaves the database as it was. Raises SchemaNewer.
+    All of it is one transaction: an interrupted upgrade leaves the database as it was. Raises SchemaNewer or NameTaken.
     """
     with engine.begin() as connection:
         # Held to the end of the transaction: whoever comes second finds nothing left to do.
@@ -41,7 +41,7 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
 def downgrade(engine: Engine, revision: str) -> None:
     """Take migrations back down to `revision`; the views are dropped, since they fit the newest schema only.
 
-    Raises SchemaNewer.
+    Raises SchemaNewer or NameTaken.
     """
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('casting.migrate'))"))

@@ -7,9 +7,10 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from psycopg import sql
+from psycopg import errors, sql
 from sqlalchemy import text
 
+from db.errors import NameTaken
 from db.queries import load
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ _CREATED = re.compile(r"^CREATE (VIEW|FUNCTION) ([\w.]+)", re.MULTILINE)
 def are_current(connection: Connection) -> bool:
     """Whether the database has every view and function of this release's files, made from these very files."""
     current = _release()
-    made = {(kind, name) for kind, name, _, comment in _objects(connection) if comment.endswith(f" [casting {current}]")}
+    made = {
+        (kind, name) for kind, name, _, comment in _objects(connection) if comment.endswith(f" [casting {current}]")
+    }
     return made == {_object(*created) for source in sources() for created in _CREATED.findall(source)}
 
 
@@ -43,11 +46,17 @@ def drop(connection: Connection) -> None:
 
 
 def create(connection: Connection) -> None:
-    """Make all views and functions, and mark them as ours behind their comments."""
+    """Make all views and functions, and mark them as ours behind their comments. Raises NameTaken."""
     # On the driver's own cursor: SQLAlchemy would read a % in the SQL as a parameter.
     cursor = connection.connection.cursor()
     for source in sources():
-        cursor.execute(source)
+        try:
+            cursor.execute(source)
+        except (errors.DuplicateTable, errors.DuplicateFunction) as error:
+            raise NameTaken(
+                f"This release brings a view or function of its own under a name that is in use: {error}. "
+                "Rename what the plant made under it, and upgrade again."
+            ) from error
     ours = {_object(*created) for source in sources() for created in _CREATED.findall(source)}
     current = _release()
     for kind, name, signature, comment in _objects(connection):

@@ -32,9 +32,7 @@ shift = Table(
         "weekdays <@ '{1,2,3,4,5,6,7}' AND cardinality(weekdays) > 0 AND array_position(weekdays, NULL) IS NULL",
         name="shift_weekdays_check",
     ),
-    CheckConstraint(
-        "timezone(time_zone, '2000-01-01T00:00Z'::timestamptz) IS NOT NULL", name="shift_time_zone_check"
-    ),
+    CheckConstraint("timezone(time_zone, '2000-01-01T00:00Z'::timestamptz) IS NOT NULL", name="shift_time_zone_check"),
 )
 
 line_name = Table(

@@ -122,6 +122,11 @@ def berlin(shared_engine):
         connection.rollback()
 
 
+def add_shift(connection, values):
+    columns = "name, starts, ends, weekdays, time_zone"
+    connection.execute(text(f"INSERT INTO shift ({columns}) VALUES {values}"))  # noqa: S608 - our own values
+
+
 def shift_at(connection, moment, line="line-1"):
     query = text("SELECT shift, shift_day FROM bi.shift_at(:line, :moment)")
     row = connection.execute(query, {"line": line, "moment": moment}).one_or_none()
@@ -140,7 +145,7 @@ def shift_at(connection, moment, line="line-1"):
         (datetime(2026, 11, 30, 22, 30, tzinfo=UTC), ("night", "Mon 30 Nov")),  # reaches into December
         (datetime(2026, 12, 1, 3, 0, tzinfo=UTC), ("night", "Mon 30 Nov")),
         (datetime(2026, 7, 1, 4, 0, tzinfo=UTC), ("early", "Wed 01 Jul")),  # summer time: an hour earlier in UTC
-        # The night in which clocks go back (25 October 2026, 01:00 UTC) has an hour more, and all of it is that night's.
+        # The night in which clocks go back (25 October, 01:00 UTC) has an hour more, and all of it is that night's.
         (datetime(2026, 10, 24, 20, 0, tzinfo=UTC), ("night", "Sat 24 Oct")),
         (datetime(2026, 10, 25, 0, 30, tzinfo=UTC), ("night", "Sat 24 Oct")),
         (datetime(2026, 10, 25, 1, 30, tzinfo=UTC), ("night", "Sat 24 Oct")),
@@ -170,23 +175,13 @@ def test_a_line_with_shifts_of_its_own_has_no_others(berlin):
 )
 def test_shifts_that_overlap_or_differ_in_zone_are_refused(berlin, values):
     with pytest.raises(exc.IntegrityError, match="overlap or differ in their time zone"):
-        berlin.execute(text(f"INSERT INTO shift (name, starts, ends, weekdays, time_zone) VALUES {values}"))
+        add_shift(berlin, values)
 
 
 def test_a_night_shift_of_sunday_overlaps_the_early_hours_of_monday(berlin):
-    berlin.execute(
-        text(
-            "INSERT INTO shift (name, starts, ends, weekdays, time_zone) VALUES "
-            "('sunday', '22:00', '06:00', '{7}', 'Europe/Berlin')"
-        )
-    )
+    add_shift(berlin, "('sunday', '22:00', '06:00', '{7}', 'Europe/Berlin')")
     with pytest.raises(exc.IntegrityError, match="overlap"):
-        berlin.execute(
-            text(
-                "INSERT INTO shift (name, starts, ends, weekdays, time_zone) VALUES "
-                "('monday', '04:00', '06:00', '{1}', 'Europe/Berlin')"
-            )
-        )
+        add_shift(berlin, "('monday', '04:00', '06:00', '{1}', 'Europe/Berlin')")
 
 
 @pytest.mark.parametrize(
@@ -202,4 +197,4 @@ def test_a_night_shift_of_sunday_overlaps_the_early_hours_of_monday(berlin):
 def test_a_shift_that_cannot_be_is_refused(berlin, values):
     berlin.execute(text("DELETE FROM shift"))
     with pytest.raises(exc.DBAPIError, match=r"check constraint|not recognized"):
-        berlin.execute(text(f"INSERT INTO shift (name, starts, ends, weekdays, time_zone) VALUES {values}"))
+        add_shift(berlin, values)

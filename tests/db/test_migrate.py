@@ -17,7 +17,7 @@ from sqlalchemy import exc, text
 
 from db import migrate, schema, view_files
 from db.engine import make_engine
-from db.errors import SchemaNewer, SchemaOutdated
+from db.errors import NameTaken, SchemaNewer, SchemaOutdated
 from tests.db.builders import at_once, eventually, make_known, registered, rows, stored_image, value
 
 VERSIONS = Path(migrate.__file__).parent / "migrations" / "versions"
@@ -46,9 +46,12 @@ TABLES = {
 # What only migrations make.
 REST = {
     "schemas": "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'",
-    "functions": "SELECT proname, prosrc, proconfig::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+    "functions": """
+        SELECT nspname, proname, prosrc, proconfig::text
+        FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
+        WHERE nspname IN ('public', 'bi')""",
     "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
-    "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'",
+    "views": "SELECT schemaname, viewname, definition FROM pg_views WHERE schemaname IN ('public', 'bi')",
     "comments": """
         SELECT pg_describe_object(classoid, objoid, objsubid), description FROM pg_description
         WHERE objoid >= 16384""",
@@ -227,6 +230,40 @@ def test_views_that_the_plant_built_on_ours_stop_an_upgrade_by_name(engine, monk
     with pytest.raises(exc.InternalError, match="shift_report"):
         migrate.upgrade(engine)
     assert catalogue(engine) == before
+
+
+def test_a_view_or_function_that_a_release_no_longer_ships_is_dropped_and_what_the_plant_made_in_bi_stays(
+    engine, monkeypatch
+):
+    before = catalogue(engine)
+    of_one_release = "CREATE VIEW bi.old AS SELECT bi.old_one();"
+    with monkeypatch.context() as earlier:
+        function = "CREATE FUNCTION bi.old_one() RETURNS integer LANGUAGE sql RETURN 1;"
+        edited_views(earlier, lambda sources: [*sources, function, of_one_release])
+        migrate.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE VIEW bi.of_the_plant AS SELECT 1 AS one"))
+    migrate.upgrade(engine)
+    assert rows(engine, "SELECT * FROM bi.of_the_plant") == [(1,)]
+    with engine.begin() as connection:
+        connection.execute(text("DROP VIEW bi.of_the_plant"))
+    assert catalogue(engine) == before
+
+
+def test_a_view_of_the_plant_under_a_name_of_ours_is_never_taken_away(engine, monkeypatch):
+    with engine.begin() as connection:
+        connection.execute(text("CREATE VIEW bi.taken AS SELECT 'the plant''s' AS whose"))
+    edited_views(monkeypatch, lambda sources: [*sources, "CREATE VIEW bi.taken AS SELECT 'ours' AS whose"])
+    with pytest.raises(NameTaken, match='"taken" already exists.*Rename what the plant made'):
+        migrate.upgrade(engine)
+    assert rows(engine, "SELECT whose FROM bi.taken") == [("the plant's",)]
+
+
+def test_a_plant_may_keep_things_of_its_own_in_bi_when_the_schema_is_taken_down(engine):
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE bi.of_the_plant AS SELECT 1 AS one"))
+    migrate.downgrade(engine, "base")
+    assert rows(engine, "SELECT * FROM bi.of_the_plant") == [(1,)]
 
 
 def test_revisions_are_one_line_without_branches():
