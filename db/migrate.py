@@ -41,7 +41,7 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
 def downgrade(engine: Engine, revision: str) -> None:
     """Take migrations back down to `revision`; the views are dropped, since they fit the newest schema only.
 
-    Raises SchemaNewer or NameTaken.
+    Raises SchemaNewer.
     """
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('casting.migrate'))"))

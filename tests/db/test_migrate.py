@@ -254,7 +254,7 @@ def test_a_view_of_the_plant_under_a_name_of_ours_is_never_taken_away(engine, mo
     with engine.begin() as connection:
         connection.execute(text("CREATE VIEW bi.taken AS SELECT 'the plant''s' AS whose"))
     edited_views(monkeypatch, lambda sources: [*sources, "CREATE VIEW bi.taken AS SELECT 'ours' AS whose"])
-    with pytest.raises(NameTaken, match='"taken" already exists.*Rename what the plant made'):
+    with pytest.raises(NameTaken, match=r'"taken" already exists.*Rename what the plant made'):
         migrate.upgrade(engine)
     assert rows(engine, "SELECT whose FROM bi.taken") == [("the plant's",)]
 
