@@ -3,7 +3,9 @@
 CastingError
 ├── InvalidInput            a value given by a person or a file cannot be used
 │   ├── InvalidLayout       a key layout that cannot be listed or parsed
-│   └── InvalidDataset      a folder or manifest that cannot be trained on
+│   ├── InvalidDataset      a folder or manifest that cannot be trained on
+│   └── InvalidChannel      a channel for alerts that is written wrongly
+├── ChannelFailed           a channel refused a message or did not answer; worth another try
 ├── StorageError
 │   ├── StorageUnavailable  storage did not answer, or answered 5xx; worth another try
 │   ├── StorageDenied       credentials missing, wrong, or without the right
@@ -30,6 +32,14 @@ class InvalidLayout(InvalidInput):
 
 class InvalidDataset(InvalidInput):
     """A data set cannot be trained on."""
+
+
+class InvalidChannel(InvalidInput):
+    """A channel for alerts is written in a way that cannot be used. The message never quotes its URL."""
+
+
+class ChannelFailed(CastingError):
+    """A channel refused a message or did not answer in time; the same message may arrive later."""
 
 
 class StorageError(CastingError):

@@ -12,13 +12,21 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from casting_core.alert_channels import Channel, parse_channels
 from casting_core.layout import DEFAULT_LAYOUT, KeyLayout
 
 
 class Settings(BaseSettings):
     """What a plant may set. Every default works on a machine where nothing is installed."""
 
-    model_config = SettingsConfigDict(env_prefix="CASTING_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CASTING_",
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        # A setting that cannot be used may be a secret.
+        hide_input_in_errors=True,
+    )
 
     home: Path = Field(default=Path(".casting"), description="Holds the embedded database, local bucket and models.")
     database_url: SecretStr | None = Field(default=None, description="postgresql:// URL; embedded Postgres if not set.")
@@ -43,6 +51,21 @@ class Settings(BaseSettings):
     )
 
     user: str | None = Field(default=None, description="Who changes labels and models; the system's user by default.")
+    alert_urls: SecretStr = Field(
+        default=SecretStr(""), description="Channels for alerts, [NAME:][SEVERITY][@LINE,...]=APPRISE-URL each."
+    )
+    alert_link: str | None = Field(
+        default=None, description="Page about an alert; {alert_id}, {line} and {kind} are filled in."
+    )
+    alert_timezone: str | None = Field(
+        default=None, description="Time zone of messages; that of the images if not set."
+    )
+    alert_timeout_seconds: float = Field(default=20, gt=0, description="How long a channel may take for one message.")
+    alert_retry_seconds: float = Field(
+        default=60, ge=0, description="How long one run goes on trying a channel that fails; later runs try on."
+    )
+    alert_give_up_hours: float = Field(default=72, gt=0, description="When a message that never arrives is given up.")
+    alert_digest_above: int = Field(default=5, ge=1, description="More messages than this at once are told in one.")
 
     @field_validator("images_layout")
     @classmethod
@@ -50,9 +73,26 @@ class Settings(BaseSettings):
         KeyLayout(value)
         return value
 
-    @field_validator("images_timezone")
+    @field_validator("alert_urls")
     @classmethod
-    def _timezone_exists(cls, value: str) -> str:
+    def _channels_can_be_opened(cls, value: SecretStr) -> SecretStr:
+        parse_channels(value.get_secret_value())
+        return value
+
+    @field_validator("alert_link")
+    @classmethod
+    def _link_can_be_filled(cls, value: str | None) -> str | None:
+        try:
+            (value or "").format(alert_id=1, line="", kind="")
+        except (LookupError, ValueError) as error:
+            raise ValueError("only {alert_id}, {line} and {kind} can be filled in; write other braces twice") from error
+        return value
+
+    @field_validator("images_timezone", "alert_timezone")
+    @classmethod
+    def _timezone_exists(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         try:
             ZoneInfo(value)
         except (KeyError, ValueError, OSError) as error:
@@ -63,6 +103,11 @@ class Settings(BaseSettings):
     def layout(self) -> KeyLayout:
         """How keys are read."""
         return KeyLayout(self.images_layout, timezone=ZoneInfo(self.images_timezone))
+
+    @cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels that alerts are sent to."""
+        return parse_channels(self.alert_urls.get_secret_value())
 
     @property
     def who(self) -> str:

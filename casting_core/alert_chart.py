@@ -1,0 +1,166 @@
+"""The chart picture of an alert: the rate hour by hour with its limits, and below it the CUSUM that gave the alarm.
+
+Drawn for a phone: a square of 1080 pixels, large letters, one thing to see at a time.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from casting_core.alert_wording import percent
+from casting_core.control_charts import p_chart
+from casting_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import tzinfo
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from casting_core.alert_types import Onset
+
+_INK, _QUIET, _PAPER, _RATE, _ALARM = "#1d2226", "#8a939a", "#f6f5f2", "#2f7d78", "#c8442b"
+_SIDE_INCHES, _DPI = 7.2, 150
+_LETTERS = 13
+_TITLE_WIDTH = 50
+_ROOM_FOR_LEGEND = 1.4
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChartHistory:
+    """What a chart shows of a stream: its parts in order, and the statistic after each.
+
+    `times`, `outcomes` and `statistic` are of one length [parts], possibly 0. Outcomes lie in [0, 1], 1 for defective.
+    `statistic` and `limit` are in the chart's own units, NaN where the chart waits for the recovery after an alarm;
+    without a CUSUM both are left out.
+    """
+
+    times: tuple[datetime, ...]
+    outcomes: tuple[float, ...]
+    baseline: float
+    statistic: tuple[float, ...] = field(default=())
+    limit: float | None = None
+    onset: Onset | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.times), len(self.outcomes)} | ({len(self.statistic)} if self.limit is not None else set())
+        if len(sizes) != 1:
+            raise InvalidInput(
+                f"a chart needs one time, outcome and statistic for each part, got {len(self.times)}, "
+                f"{len(self.outcomes)} and {len(self.statistic)}"
+            )
+        if self.limit is not None and not self.limit > 0:
+            raise InvalidInput(f"the limit of a chart is a positive number, got {self.limit!r}")
+
+
+def draw_alert_chart(history: ChartHistory, *, title: str, timezone: tzinfo, counted: str = "defective") -> bytes:
+    """Draw the history as PNG, 1080 pixels square. `counted` says what the rate is a rate of.
+
+    Raises InvalidInput on a baseline outside [0, 1].
+    """
+    figure = Figure(figsize=(_SIDE_INCHES, _SIDE_INCHES), dpi=_DPI, facecolor=_PAPER)
+    figure.suptitle(fill(title, _TITLE_WIDTH), x=0.03, ha="left", fontsize=_LETTERS + 3, color=_INK, fontweight="bold")
+    heights = (3, 2) if history.limit is not None and history.times else (1,)
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    if history.times:
+        _draw_rate(axes[0], history, counted)
+        if len(heights) > 1:
+            _draw_statistic(axes[1], history)
+        for each in axes:
+            _dress(each, history, timezone)
+    else:
+        axes[0].text(0.5, 0.5, "no parts in this time", ha="center", fontsize=_LETTERS + 2, color=_QUIET)
+        axes[0].set_axis_off()
+    figure.subplots_adjust(left=0.145, right=0.97, top=0.86, bottom=0.06, hspace=0.1)
+    target = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(target)
+    return target.getvalue()
+
+
+def _draw_rate(axes: Axes, history: ChartHistory, counted: str) -> None:
+    hours, defective, inspected = _by_hour(history)
+    axes.set_ylabel(f"{counted} per hour", fontsize=_LETTERS, color=_INK)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _place: percent(rate)))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    chart = p_chart(defective, inspected, centre=history.baseline)
+    # Drawn as steps, so that each hour's limit spans its hour.
+    axes.axhline(history.baseline, color=_QUIET, linewidth=1.5, label=f"before: {percent(history.baseline)}")
+    axes.stairs(
+        chart.upper,
+        _numbers([*hours, hours[-1] + _HOUR]),
+        baseline=None,
+        color=_ALARM,
+        linewidth=1.5,
+        linestyle="--",
+        label="limit",
+    )
+    middles: Any = [hour + _HOUR / 2 for hour in hours]
+    axes.plot(middles, chart.rate, color=_RATE, linewidth=2, marker="o", markersize=7, label="rate")
+    beyond = np.flatnonzero(chart.above)
+    axes.plot([middles[index] for index in beyond], chart.rate[beyond], "o", color=_ALARM, markersize=11, zorder=3)
+    axes.set_ylim(0, max(float(np.nanmax(chart.rate)), history.baseline * 2, 0.002) * _ROOM_FOR_LEGEND)
+
+
+def _draw_statistic(axes: Axes, history: ChartHistory) -> None:
+    axes.set_ylabel("evidence (CUSUM)", fontsize=_LETTERS, color=_INK)
+    if history.limit is None:
+        return
+    times: Any = history.times
+    shown = np.array(history.statistic, dtype=float) / history.limit
+    axes.axhline(1, color=_ALARM, linewidth=1.5, linestyle="--", label="alarm")
+    axes.plot(times, shown, color=_RATE, linewidth=2, drawstyle="steps-post")
+    axes.fill_between(times, 0, shown, color=_RATE, alpha=0.15, step="post", linewidth=0)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    alarms = np.flatnonzero(shown >= 1)
+    axes.plot([times[index] for index in alarms], shown[alarms], "o", color=_ALARM, markersize=11, zorder=3)
+    axes.set_ylim(0, max(1.0, float(np.nanmax(shown, initial=0))) * _ROOM_FOR_LEGEND)
+
+
+def _dress(axes: Axes, history: ChartHistory, timezone: tzinfo) -> None:
+    """Mark the change-point, and give the axes letters that a phone shows."""
+    onset = history.onset
+    if onset is not None:
+        low, estimate, high = (_numbers([moment])[0] for moment in (onset.low, onset.estimate, onset.high))
+        axes.axvspan(low, high, color=_ALARM, alpha=0.13, linewidth=0)
+        axes.axvline(estimate, color=_ALARM, linewidth=2, label="began about here")
+    locator = AutoDateLocator(tz=timezone, minticks=3, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    days = ["%Y", "%b", "%-d %b", "%H:%M", "%H:%M", "%H:%M"]
+    axes.xaxis.set_major_formatter(
+        ConciseDateFormatter(
+            locator, tz=timezone, formats=days, zero_formats=["", "%Y", "%b", *days[2:3], *days[3:5]], show_offset=False
+        )
+    )
+    axes.tick_params(labelsize=_LETTERS, colors=_INK)
+    axes.set_facecolor(_PAPER)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(loc="upper left", fontsize=_LETTERS - 1, frameon=False, ncols=2)
+
+
+def _by_hour(history: ChartHistory) -> tuple[list[datetime], NDArray[np.int64], NDArray[np.int64]]:
+    """The hours from the first part to the last, and how many parts of each were defective and inspected."""
+    starts = [moment.replace(minute=0, second=0, microsecond=0) for moment in history.times]
+    first, last = min(starts), max(starts)
+    hours = [first + _HOUR * step for step in range(int((last - first) / _HOUR) + 1)]
+    places = np.array([int((start - first) / _HOUR) for start in starts])
+    inspected = np.bincount(places, minlength=len(hours)).astype(np.int64)
+    weights = np.array(history.outcomes, dtype=float)
+    defective = np.rint(np.bincount(places, weights=weights, minlength=len(hours))).astype(np.int64)
+    return hours, defective, inspected
+
+
+def _numbers(moments: Sequence[datetime]) -> NDArray[np.float64]:
+    return np.array([date2num(moment) for moment in moments], dtype=np.float64)
