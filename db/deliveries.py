@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+# Waits double from here to there.
+FIRST_WAIT_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 3600.0
 # Not 'infinity', which Python's times cannot hold.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -152,17 +155,15 @@ def record_delivered(connection: Connection, sent: Delivery) -> None:
     connection.execute(load("record_delivered"), {"delivery_id": sent.delivery_id, "channel": sent.channel})
 
 
-def record_failed(
-    connection: Connection, failed: Delivery, error: str, *, first_seconds: float = 5, most_seconds: float = 3600
-) -> None:
-    """Record that a message did not arrive; it is tried again after a wait that doubles each time."""
+def record_failed(connection: Connection, failed: Delivery, error: str) -> None:
+    """Record that a message did not arrive; it is tried again after a wait that doubles each time, up to an hour."""
     connection.execute(
         load("record_failed"),
         {
             "delivery_id": failed.delivery_id,
             "error": error,
-            "first_seconds": first_seconds,
-            "most_seconds": most_seconds,
+            "first_seconds": FIRST_WAIT_SECONDS,
+            "most_seconds": LONGEST_WAIT_SECONDS,
         },
     )
 

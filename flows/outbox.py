@@ -6,6 +6,7 @@ It is written in the transaction that changes the alert, so that a message exist
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from casting_core.alert_message import compose
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Prefect's own events are one channel more: automations may use all that happens to an alert.
 PREFECT = "prefect"
+_DIGITS = 8
 
 
 def alert_outbox(settings: Settings) -> Callable[[Connection, Alert, AlertEvent], None]:
@@ -40,7 +42,8 @@ def alert_outbox(settings: Settings) -> Callable[[Connection, Alert, AlertEvent]
         for channel in channels:
             if channel in never_heard:
                 continue
-            key = f"casting-{alert.alert_id}-{event.event_id}-{channel}"
+            # Two plants may share a receiver, and both have an alert 17.
+            key = f"casting-{alert.alert_id}-{event.event_id}-{channel}-{uuid4().hex[:_DIGITS]}"
             message = compose(alert, event, key=key, timezone=message_timezone(settings), link=settings.alert_link)
             queue_delivery(
                 connection,
