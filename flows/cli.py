@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import audit, demo, doctor, predict, score
+from flows.commands import audit, demo, deploy, doctor, predict, score, up
 from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 from flows.commands.labels import app as labels_app
@@ -18,10 +18,14 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.command("status")(up.status)
 app.command("score")(score.score)
 app.command("predict")(predict.predict)
 app.command("audit")(audit.audit)
 app.command("doctor")(doctor.doctor)
+app.command("deploy")(deploy.deploy)
 app.add_typer(database_app, name="db")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(labels_app, name="labels")

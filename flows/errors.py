@@ -1,7 +1,10 @@
 """What the flows raise on purpose.
 
 FlowError
-└── ScoringIncomplete  some chunks of a run failed; their images stayed backlog
+├── ScoringIncomplete  some chunks of a run failed; their images stayed backlog
+├── ServiceFailed      something that a plant PC needs did not come up
+├── AlreadyRunning     another `casting up` uses this home
+└── UnsafeAddress      a server would be open to the network without a password
 """
 
 
@@ -11,3 +14,15 @@ class FlowError(Exception):
 
 class ScoringIncomplete(FlowError):
     """Some chunks of a run failed after all retries; the rest is written, their images stayed backlog."""
+
+
+class ServiceFailed(FlowError):
+    """Something that a plant PC needs did not come up."""
+
+
+class AlreadyRunning(FlowError):
+    """Another `casting up` uses this home."""
+
+
+class UnsafeAddress(FlowError):
+    """A server would be open to the network without a password."""

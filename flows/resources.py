@@ -6,8 +6,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from casting_core.artifact import read_artifact
-from casting_core.scoring import load_scorer
 from casting_core.storage import open_store
 from db import embedded, migrate
 from db.engine import database_url, make_engine
@@ -38,6 +36,10 @@ class Resources:
 
         Raises ArtifactMissing, ArtifactCorrupt, CardIncomplete or UnknownArchitecture.
         """
+        # Here, since they load torch, which most commands do without.
+        from casting_core.artifact import read_artifact  # noqa: PLC0415
+        from casting_core.scoring import load_scorer  # noqa: PLC0415
+
         with self._lock:
             if model.sha256 not in self._scorers:
                 options = self.settings.storage_options(model.artifact_url)
@@ -83,13 +85,23 @@ def open_engine(settings: Settings) -> Engine:
     return make_engine(url, pool_size=settings.chunks_in_flight + 2)
 
 
-def _open(settings: Settings) -> Resources:
+def open_database(settings: Settings) -> Engine:
+    """Connect to the plant's database and see that its schema fits; the embedded one is brought to this release's.
+
+    Raises DatabaseUnavailable, EmbeddedFailed, SchemaOutdated or SchemaNewer.
+    """
     engine = open_engine(settings)
     if settings.database_url is None:
         migrate.upgrade(engine)
-        (settings.home / "bucket").mkdir(parents=True, exist_ok=True)
     else:
         migrate.check(engine)
+    return engine
+
+
+def _open(settings: Settings) -> Resources:
+    engine = open_database(settings)
+    if settings.images_url is None:
+        (settings.home / "bucket").mkdir(parents=True, exist_ok=True)
     url = settings.images_root
     store = open_store(url, options=settings.storage_options(url))
     return Resources(settings=settings, engine=engine, store=store, layout=settings.layout)

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from casting_core.alert_channels import Channel, parse_channels
 from casting_core.layout import DEFAULT_LAYOUT, KeyLayout
+from flows.running import read_running
 
 
 class Settings(BaseSettings):
@@ -49,6 +50,13 @@ class Settings(BaseSettings):
     retry_delay_seconds: float = Field(
         default=5, ge=0, description="Wait before the first retry; it doubles each time."
     )
+    prefect_host: str = Field(default="127.0.0.1", description="The address at which `casting up` serves Prefect.")
+    prefect_port: int = Field(default=4200, gt=0, lt=65536, description="The port at which it serves Prefect.")
+    prefect_auth: SecretStr | None = Field(
+        default=None, description="user:password that Prefect's server asks for; needed beyond 127.0.0.1."
+    )
+    score_cron: str = Field(default="5 * * * *", description="When the hourly job runs, as a cron expression.")
+    schedule_timezone: str = Field(default="UTC", description="The time zone of all schedules.")
 
     user: str | None = Field(default=None, description="Who changes labels and models; the system's user by default.")
     alert_urls: SecretStr = Field(
@@ -88,7 +96,7 @@ class Settings(BaseSettings):
             raise ValueError("only {alert_id}, {line} and {kind} can be filled in; write other braces twice") from error
         return value
 
-    @field_validator("images_timezone", "alert_timezone")
+    @field_validator("images_timezone", "alert_timezone", "schedule_timezone")
     @classmethod
     def _timezone_exists(cls, value: str | None) -> str | None:
         if value is None:
@@ -154,18 +162,45 @@ def use_home(home: Path) -> None:
     os.environ["CASTING_HOME"] = str(home)
 
 
+def inherited_environment() -> dict[str, str]:
+    """What this process was started with, for those that it starts."""
+    return dict(os.environ)
+
+
+def given_prefect_server() -> str | None:
+    """The Prefect server that the environment names."""
+    return os.environ.get("PREFECT_API_URL") or None
+
+
+def prefect_environment(settings: Settings, *, api_url: str | None = None) -> dict[str, str]:
+    """What Prefect is to read from the environment of every process of ours, as far as nobody has set it.
+
+    Its state lies in our home, and it reports nothing to anyone.
+    """
+    environment = {
+        "PREFECT_HOME": str(settings.home.absolute() / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    if api_url is not None:
+        environment["PREFECT_API_URL"] = api_url
+    if settings.prefect_auth is not None:
+        environment["PREFECT_API_AUTH_STRING"] = settings.prefect_auth.get_secret_value()
+    return environment
+
+
 def configure_prefect(settings: Settings, *, verbose: bool = False) -> None:
     """Set what Prefect reads from the environment when it is first imported, where nobody has set it.
 
-    Without a server of the plant's own, Prefect keeps its state in our home and starts a server for each command.
+    The server of a `casting up` on this home is used; without one, and without one of the plant's own, each command
+    starts a server for the time that it runs.
     """
-    defaults = {
-        "PREFECT_HOME": str(settings.home.absolute() / "prefect"),
+    running = read_running(settings.home)
+    api_url = running.api_url if running is not None and running.phase == "up" else None
+    defaults = prefect_environment(settings, api_url=api_url) | {
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # A command says itself how its flow ended; Prefect would add the traceback of every error we expect.
         "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
-        "DO_NOT_TRACK": "1",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
