@@ -25,11 +25,12 @@ CARD = "card.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """An artifact as read: its card, its weights, and the sha256 that stands for all of it."""
+    """An artifact as read: its card, its weights, what its engine reads instead, and the sha256 that stands for all."""
 
     url: str
     card: ModelCard
     weights: dict[str, torch.Tensor]
+    engine_files: dict[str, bytes]
     sha256: str
 
 
@@ -57,8 +58,10 @@ def publish_artifact(
     Raises ArtifactCorrupt when the weights are not those the card names or the version is taken by other bytes, and
     StorageUnavailable or StorageDenied.
     """
-    if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
-        raise ArtifactCorrupt(f"The weights for {card.version} are not those that its card names; nothing was written.")
+    named = {WEIGHTS: card.weights_sha256, **card.serving.files}
+    given = {WEIGHTS: weights, **(files or {})}
+    if any(name not in given or hashlib.sha256(given[name]).hexdigest() != sha256 for name, sha256 in named.items()):
+        raise ArtifactCorrupt(f"The files for {card.version} are not those that its card names; nothing was written.")
     filesystem, root = fsspec.core.url_to_fs(models_url, **dict(options or {}))
     folder = f"{root.rstrip('/')}/{card.version}"
     url = str(filesystem.unstrip_protocol(folder))
@@ -67,7 +70,7 @@ def publish_artifact(
         if filesystem.exists(f"{folder}/{CARD}"):
             _check_same(filesystem.cat_file(f"{folder}/{CARD}"), content, url)
         filesystem.makedirs(folder, exist_ok=True)
-        for name, data in {WEIGHTS: weights, **(files or {}), CARD: content}.items():
+        for name, data in {**given, CARD: content}.items():
             partial = f"{folder}/.{name}.partial"
             filesystem.pipe_file(partial, data)
             filesystem.mv(partial, f"{folder}/{name}")
@@ -79,7 +82,7 @@ def publish_artifact(
 def read_artifact(
     url: str, *, expected_sha256: str | None = None, options: Mapping[str, Any] | None = None
 ) -> Artifact:
-    """Read an artifact and check every byte of it, first the card against `expected_sha256`, then weights against card.
+    """Read an artifact and check every byte of it, first the card against `expected_sha256`, then files against card.
 
     Raises ArtifactMissing, ArtifactCorrupt, CardIncomplete, StorageUnavailable or StorageDenied.
     """
@@ -92,23 +95,29 @@ def read_artifact(
             "It was changed after it was registered: restore the artifact, or promote another model."
         )
     card = ModelCard.from_bytes(card_bytes, where=f"{url}/{CARD}")
-    weights = _read(filesystem, f"{folder}/{WEIGHTS}")
-    found = hashlib.sha256(weights).hexdigest()
-    if found != card.weights_sha256:
-        raise ArtifactCorrupt(
-            f"{url}/{WEIGHTS} hashes to {found}, but its card says {card.weights_sha256}. "
-            "The file is damaged or was exchanged: restore the artifact, or promote another model."
-        )
+    named = {WEIGHTS: card.weights_sha256, **card.serving.files}
+    files = {name: _read_checked(filesystem, f"{folder}/{name}", sha256) for name, sha256 in named.items()}
     try:
-        tensors = safetensors.torch.load(weights)
+        tensors = safetensors.torch.load(files.pop(WEIGHTS))
     except safetensors.SafetensorError as error:
         raise ArtifactCorrupt(f"{url}/{WEIGHTS} is no safetensors file: {error}. Train the model again.") from error
-    return Artifact(url=url, card=card, weights=tensors, sha256=sha256)
+    return Artifact(url=url, card=card, weights=tensors, engine_files=files, sha256=sha256)
 
 
 def _check_same(published: bytes, card: bytes, url: str) -> None:
     if published != card:
         raise ArtifactCorrupt(f"{url} holds another model already; versions are never overwritten.")
+
+
+def _read_checked(filesystem: Any, path: str, expected_sha256: str) -> bytes:
+    content = _read(filesystem, path)
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected_sha256:
+        raise ArtifactCorrupt(
+            f"{filesystem.unstrip_protocol(path)} hashes to {found}, but its card says {expected_sha256}. "
+            "The file is damaged or was exchanged: restore the artifact, or promote another model."
+        )
+    return content
 
 
 def _read(filesystem: Any, path: str) -> bytes:

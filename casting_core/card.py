@@ -36,12 +36,25 @@ class Thresholds(BaseModel):
 
 
 class Serving(BaseModel):
-    """The engine and precision that the model was evaluated in, and is served in."""
+    """The engine and precision that the model was evaluated in, and is served in.
+
+    `files` are the sha256 of what the engine reads instead of the weights, by name in the artifact's folder.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: Literal["torch"] = "torch"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    engine: Literal["torch", "openvino"] = "torch"
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    files: dict[str, _Sha256] = {}
+
+    @model_validator(mode="after")
+    def _known_pair(self) -> "Serving":
+        if (self.engine == "openvino") != (self.precision == "int8") or (self.engine == "openvino") != bool(self.files):
+            raise ValueError(
+                f"{self.engine} with {self.precision} and {len(self.files)} files is no way of serving: torch computes "
+                "in float32 or bfloat16, openvino in int8 from its own files"
+            )
+        return self
 
 
 class ModelCard(BaseModel):

@@ -14,7 +14,8 @@ CastingError
     ├── ArtifactMissing     no artifact at that place
     ├── ArtifactCorrupt     bytes differ from the registered ones, or do not parse
     ├── CardIncomplete      the card lacks what serving needs
-    └── UnknownArchitecture the network named is not a torchvision classifier
+    ├── UnknownArchitecture the network named is not a torchvision classifier
+    └── EngineMissing       the library that the model was evaluated in is not installed
 """
 
 
@@ -76,3 +77,7 @@ class CardIncomplete(ModelError):
 
 class UnknownArchitecture(ModelError):
     """The card names a network that torchvision does not have as a classifier."""
+
+
+class EngineMissing(ModelError):
+    """The library that a model was evaluated in, and would be served in, is not installed."""

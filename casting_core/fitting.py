@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,8 +20,9 @@ from casting_core.errors import InvalidDataset
 from casting_core.images import Decoding, ImageGate, is_grey, read_image
 from casting_core.model import pretrained_network
 from casting_core.preprocess import Preprocessing, fit_square, stack
-from casting_core.scoring import Hardware, Scorer, choose_hardware
-from casting_core.training import LabelledPictures, Recipe, check_trainable, measure_faster, train
+from casting_core.scoring import choose_hardware, network_scorer
+from casting_core.serving import choose_serving
+from casting_core.training import LabelledPictures, Recipe, check_trainable, train
 from casting_core.types import Rejection
 
 if TYPE_CHECKING:
@@ -36,16 +36,19 @@ if TYPE_CHECKING:
     from casting_core.training import Step
 
 _GREY_SAMPLE = 50
-_MOST_DIFFERENT = 0.01
-_SPEED_BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittedModel:
-    """A trained model, ready to be published. `rejected` are training files that the image gate refused, by name."""
+    """A trained model, ready to be published.
+
+    `engine_files` are what its engine reads instead of the weights, `rejected` the training files that the image gate
+    refused, by name.
+    """
 
     card: ModelCard
     weights: bytes
+    engine_files: dict[str, bytes]
     rejected: dict[str, Rejection]
 
 
@@ -58,10 +61,12 @@ def fit_model(
     recipe: Recipe,
     device: DeviceName = "auto",
     validation_share: float = 0.2,
+    quantise: bool = False,
     on_step: Callable[[Step], None] = lambda _step: None,
 ) -> FittedModel:
     """Train on most castings, calibrate and evaluate on the others, in the engine and precision that will serve.
 
+    With `quantise` 8-bit integers are tried as well, which takes longer than it saves where few pictures are judged.
     Raises InvalidDataset when a class is missing on either side, UnknownArchitecture, or InvalidInput for weights of
     another architecture.
     """
@@ -73,7 +78,7 @@ def fit_model(
     training, validation = _part(pictures, ~is_held_out), _part(pictures, is_held_out)
     check_trainable(validation)
     network = pretrained_network(architecture, pretrained)
-    hardware = choose_hardware(device, precision="bfloat16")
+    hardware = choose_hardware(device, half=True)
     network = train(
         network,
         training,
@@ -108,7 +113,8 @@ def fit_model(
         training={"pretrained": str(pretrained), **vars(recipe)},
         metrics={},
     )
-    return FittedModel(card=_calibrate(network, draft, validation, device), weights=weights, rejected=rejected)
+    card, engine_files = _calibrate(network, draft, training, validation, device, quantise=quantise)
+    return FittedModel(card=card, weights=weights, engine_files=engine_files, rejected=rejected)
 
 
 def held_out_groups(files: Sequence[LabelledFile], *, share: float, seed: int) -> frozenset[int]:
@@ -168,40 +174,28 @@ def fit_temperature(labels: NDArray[np.int64], p_defective: NDArray[np.float64])
 
 
 def _calibrate(
-    network: torch.nn.Module, draft: ModelCard, validation: LabelledPictures, device: DeviceName
-) -> ModelCard:
+    network: torch.nn.Module,
+    draft: ModelCard,
+    training: LabelledPictures,
+    validation: LabelledPictures,
+    device: DeviceName,
+    *,
+    quantise: bool,
+) -> tuple[ModelCard, dict[str, bytes]]:
     pictures = list(validation.pixels.numpy())
     labels = validation.labels.numpy()
-    exact = choose_hardware(device, precision="float32")
-    raw = np.array(_scorer(network, draft, exact).predict(pictures))
+    exact = network_scorer(network, draft, choose_hardware(device, half=False), batch_size=32)
+    raw = np.array(exact.predict(pictures))
     calibrated = draft.model_copy(update={"temperature": fit_temperature(labels, raw)})
-    serving = choose_serving(network, calibrated, pictures, device=device)
-    card = calibrated.model_copy(update={"serving": serving})
-    p_defective = np.array(_scorer(network, card, device).predict(pictures))
-    return card.model_copy(
-        update={"metrics": {"by_image": classification_metrics(labels, p_defective, card.thresholds)}}
+    served = choose_serving(
+        network,
+        calibrated,
+        validation=validation,
+        calibration=list(training.pixels.numpy()) if quantise else (),
+        device=device,
     )
-
-
-def choose_serving(
-    network: torch.nn.Module, card: ModelCard, pictures: Sequence[NDArray[np.uint8]], *, device: DeviceName
-) -> Serving:
-    """Take bfloat16 where the hardware has it, it is the faster and no p_defective moves by 0.01 or more."""
-    half = choose_hardware(device, precision="bfloat16")
-    if half.precision != torch.bfloat16:
-        return Serving(precision="float32")
-    exact = replace(half, precision=torch.float32)
-    scorers = {"float32": _scorer(network, card, exact), "bfloat16": _scorer(network, card, half)}
-    some = stack([pictures[index % len(pictures)] for index in range(_SPEED_BATCH)]).to(half.device)
-    faster = measure_faster({name: partial(scorer.forward, some) for name, scorer in scorers.items()})
-    moved = np.abs(np.array(scorers["bfloat16"].predict(pictures)) - np.array(scorers["float32"].predict(pictures)))
-    precise_enough = bool(moved.max() < _MOST_DIFFERENT)
-    return Serving(precision="bfloat16" if faster == "bfloat16" and precise_enough else "float32")
-
-
-def _scorer(network: torch.nn.Module, card: ModelCard, where: DeviceName | Hardware) -> Scorer:
-    hardware = where if isinstance(where, Hardware) else choose_hardware(where, precision=card.serving.precision)
-    return Scorer(network, card, hardware, batch_size=32)
+    metrics = {"by_image": classification_metrics(labels, served.p_defective, served.card.thresholds)}
+    return served.card.model_copy(update={"metrics": metrics}), served.files
 
 
 def _prepare(

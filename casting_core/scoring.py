@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from torch.fx.experimental.optimization import fuse
 
+from casting_core import openvino_engine
 from casting_core.images import read_image
 from casting_core.model import load_network
 from casting_core.preprocess import fit_square, normalise, stack
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from casting_core.card import ModelCard
 
 DeviceName = Literal["auto", "cpu", "cuda"]
+# From uint8 pictures [B, C, S, S] on the scorer's device to logits [B, 2].
+Engine = Callable[[torch.Tensor], torch.Tensor]
 Key = TypeVar("Key")
 
 
@@ -43,11 +47,11 @@ class Scorer:
     One thread, because several would share the same cores or the same card, and each would hold its own worker pool.
     """
 
-    def __init__(self, network: torch.nn.Module, card: ModelCard, hardware: Hardware, *, batch_size: int) -> None:
+    def __init__(self, engine: Engine, card: ModelCard, hardware: Hardware, *, batch_size: int) -> None:
         self.card = card
         self.hardware = hardware
         self.batch_size = batch_size
-        self._network = prepare_network(network, hardware)
+        self._engine = engine
         self._forward = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forward")
         self._decoders = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode")
 
@@ -97,8 +101,7 @@ class Scorer:
     @torch.inference_mode()
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """p_defective, float64 [B], of a uint8 batch [B, 1 or 3, S, S] on the scorer's device."""
-        inputs = normalise(batch, self.card.preprocessing).to(self.hardware.precision)
-        logits = self._network(inputs).double() / self.card.temperature
+        logits = self._engine(batch).double() / self.card.temperature
         return torch.softmax(logits, dim=1)[:, self.card.classes.index("defective")].cpu()
 
     def _prediction(self, p_defective: float) -> Prediction:
@@ -106,17 +109,37 @@ class Scorer:
 
 
 def load_scorer(artifact: Artifact, *, device: DeviceName = "auto", batch_size: int | None = None) -> Scorer:
-    """Load an artifact onto a device: the graphics card where there is one, unless told otherwise."""
-    hardware = choose_hardware(device, precision=artifact.card.serving.precision)
+    """Load an artifact into the engine that it was evaluated in.
+
+    A network of torch goes onto the graphics card where there is one, unless told otherwise. Raises EngineMissing,
+    UnknownArchitecture or ArtifactCorrupt.
+    """
+    card = artifact.card
+    if card.serving.engine == "openvino":
+        hardware = Hardware(device=torch.device("cpu"), precision=torch.float32)
+        model = openvino_engine.ConvertedModel.from_files(artifact.engine_files)
+        return Scorer(openvino_engine.compile_model(model), card, hardware, batch_size=batch_size or 32)
+    hardware = choose_hardware(device, half=card.serving.precision == "bfloat16")
     if batch_size is None:
         batch_size = 256 if hardware.device.type == "cuda" else 32
-    return Scorer(load_network(artifact), artifact.card, hardware, batch_size=batch_size)
+    return network_scorer(load_network(artifact), card, hardware, batch_size=batch_size)
 
 
-def choose_hardware(device: DeviceName, *, precision: Literal["float32", "bfloat16"]) -> Hardware:
-    """Pick device and precision. A processor without bfloat16 arithmetic takes float32, which is the more exact."""
+def network_scorer(network: torch.nn.Module, card: ModelCard, hardware: Hardware, *, batch_size: int) -> Scorer:
+    """Make a scorer of a network in memory."""
+    prepared = prepare_network(network, hardware)
+
+    def engine(batch: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = prepared(normalise(batch, card.preprocessing).to(hardware.precision))
+        return logits
+
+    return Scorer(engine, card, hardware, batch_size=batch_size)
+
+
+def choose_hardware(device: DeviceName, *, half: bool) -> Hardware:
+    """Pick device and precision: with `half` bfloat16, but float32 on a processor that would only emulate it."""
     name = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    half = precision == "bfloat16" and (name == "cuda" or cpu_has_bfloat16())
+    half = half and (name == "cuda" or cpu_has_bfloat16())
     return Hardware(device=torch.device(name), precision=torch.bfloat16 if half else torch.float32)
 
 

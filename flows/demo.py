@@ -114,6 +114,7 @@ def train_champion(
         settings.models_root,
         card=fitted.card,
         weights=fitted.weights,
+        files=fitted.engine_files,
         options=settings.storage_options(settings.models_root),
     )
     card = fitted.card.model_dump(mode="json")

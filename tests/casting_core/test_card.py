@@ -72,7 +72,7 @@ def test_a_card_that_lacks_a_field_names_it(make_card, field):
         ({"preprocessing": {"side": 64, "crop": 0.9}}, r"preprocessing\.crop: "),
         ({"gate": {"min_side": 0}}, r"gate\.min_side: "),
         ({"serving": {"engine": "tensorrt"}}, r"serving\.engine: "),
-        ({"serving": {"precision": "int8"}}, r"serving\.precision: "),
+        ({"serving": {"precision": "int4"}}, r"serving\.precision: "),
         ({"unheard_of": 1}, r"unheard_of: "),
     ],
 )

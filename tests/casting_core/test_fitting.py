@@ -40,7 +40,9 @@ def fit(files):
 def test_a_fitted_model_reproduces_its_own_metrics_through_the_serving_path(tmp_path):
     files = [file_of(number) for number in range(20)]
     fitted = fit(files)
-    url, sha256 = publish_artifact(tmp_path.as_uri(), card=fitted.card, weights=fitted.weights)
+    url, sha256 = publish_artifact(
+        tmp_path.as_uri(), card=fitted.card, weights=fitted.weights, files=fitted.engine_files
+    )
     scorer = load_scorer(read_artifact(url, expected_sha256=sha256), device="cpu")
     held_out = held_out_groups(files, share=0.2, seed=0)
     shown = {file.name: file.content for file in files if file.group in held_out}

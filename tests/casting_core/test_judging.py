@@ -11,7 +11,7 @@ from PIL import Image
 from casting_core.errors import StorageDenied, StorageUnavailable
 from casting_core.judging import judge_images
 from casting_core.model import build_network
-from casting_core.scoring import Hardware, Scorer
+from casting_core.scoring import Hardware, network_scorer
 from casting_core.synthetic import make_casting, render
 from casting_core.types import ClaimedImage, Prediction, Rejection
 
@@ -41,7 +41,7 @@ def content():
 def scorer(make_card):
     torch.manual_seed(0)
     hardware = Hardware(device=torch.device("cpu"), precision=torch.float32)
-    return Scorer(build_network("squeezenet1_1"), make_card(), hardware, batch_size=8)
+    return network_scorer(build_network("squeezenet1_1"), make_card(), hardware, batch_size=8)
 
 
 def claimed(count, *, size=1000):

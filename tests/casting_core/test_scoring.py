@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from casting_core.model import build_network
-from casting_core.scoring import Hardware, Scorer, choose_hardware, cpu_has_bfloat16
+from casting_core.scoring import Hardware, choose_hardware, cpu_has_bfloat16, network_scorer
 from casting_core.synthetic import make_casting, render
 from casting_core.types import Prediction, Rejection
 
@@ -29,7 +29,7 @@ def network():
 
 @pytest.fixture
 def scorer(network, make_card):
-    return Scorer(network, make_card(), CPU, batch_size=4)
+    return network_scorer(network, make_card(), CPU, batch_size=4)
 
 
 def test_every_key_gets_its_own_outcome_and_rejections_pass_through(scorer):
@@ -53,13 +53,13 @@ def test_thresholds_and_temperature_of_the_card_make_the_verdict(network, make_c
     from casting_core.card import Thresholds
 
     content = {"k": file_of(1)}
-    plain = Scorer(network, make_card(), CPU, batch_size=1).judge(content)["k"].p_defective
-    hot = Scorer(network, make_card(temperature=10.0), CPU, batch_size=1).judge(content)["k"].p_defective
+    plain = network_scorer(network, make_card(), CPU, batch_size=1).judge(content)["k"].p_defective
+    hot = network_scorer(network, make_card(temperature=10.0), CPU, batch_size=1).judge(content)["k"].p_defective
     odds = np.log(plain / (1 - plain))
     assert hot == pytest.approx(1 / (1 + np.exp(-odds / 10)), abs=1e-6)
     for low, high, verdict in ((0.0, 0.0, "defective"), (1.0, 1.0, "ok"), (0.0, 1.0, "review")):
         card = make_card(thresholds=Thresholds(ok_below=low, defective_from=high))
-        assert Scorer(network, card, CPU, batch_size=1).judge(content)["k"].verdict == verdict
+        assert network_scorer(network, card, CPU, batch_size=1).judge(content)["k"].verdict == verdict
 
 
 class ShortOfMemory(torch.nn.Module):
@@ -79,7 +79,7 @@ class ShortOfMemory(torch.nn.Module):
 def test_out_of_memory_halves_the_batch_and_goes_on(make_card, monkeypatch):
     network = ShortOfMemory()
     monkeypatch.setattr("casting_core.scoring.fuse", lambda network: network)
-    scorer = Scorer(network, make_card(), CPU, batch_size=8)
+    scorer = network_scorer(network, make_card(), CPU, batch_size=8)
     pictures = [np.full((1, 64, 64), 10 * index, np.uint8) for index in range(16)]
     probabilities = scorer.predict(pictures)
     assert len(probabilities) == 16
@@ -95,7 +95,7 @@ def test_a_single_picture_that_does_not_fit_is_an_error(make_card, monkeypatch):
 
     monkeypatch.setattr("casting_core.scoring.fuse", lambda network: network)
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        Scorer(Full(), make_card(), CPU, batch_size=4).predict([np.zeros((1, 64, 64), np.uint8)] * 3)
+        network_scorer(Full(), make_card(), CPU, batch_size=4).predict([np.zeros((1, 64, 64), np.uint8)] * 3)
 
 
 def test_folding_batch_norm_changes_no_prediction(make_card):
@@ -106,7 +106,7 @@ def test_folding_batch_norm_changes_no_prediction(make_card):
             module.running_var.uniform_(0.5, 2.0)
     picture = render(make_casting(5, defective=True), size=64)[None]
     card = make_card(architecture="resnet18")
-    (served,) = Scorer(network, card, CPU, batch_size=1).predict([picture])
+    (served,) = network_scorer(network, card, CPU, batch_size=1).predict([picture])
     from casting_core.preprocess import normalise, stack
 
     with torch.inference_mode():
@@ -118,13 +118,13 @@ def test_folding_batch_norm_changes_no_prediction(make_card):
 def test_bfloat16_stays_close_to_float32(network, make_card):
     pictures = [render(make_casting(seed, defective=seed % 2 == 1), size=64)[None] for seed in range(8)]
     half = Hardware(device=torch.device("cpu"), precision=torch.bfloat16)
-    exact = np.array(Scorer(network, make_card(), CPU, batch_size=8).predict(pictures))
-    rounded = np.array(Scorer(network, make_card(), half, batch_size=8).predict(pictures))
+    exact = np.array(network_scorer(network, make_card(), CPU, batch_size=8).predict(pictures))
+    rounded = np.array(network_scorer(network, make_card(), half, batch_size=8).predict(pictures))
     assert np.abs(exact - rounded).max() < 0.01
     assert (exact != rounded).any()
 
 
 def test_float32_is_taken_as_asked_and_half_only_where_the_processor_has_it():
-    assert choose_hardware("cpu", precision="float32").precision == torch.float32
+    assert choose_hardware("cpu", half=False).precision == torch.float32
     expected = torch.bfloat16 if cpu_has_bfloat16() else torch.float32
-    assert choose_hardware("cpu", precision="bfloat16").precision == expected
+    assert choose_hardware("cpu", half=True).precision == expected

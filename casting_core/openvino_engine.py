@@ -1,0 +1,124 @@
+"""Networks as integers for plants without a graphics card: OpenVINO, quantised to 8 bits by NNCF.
+
+Both packages come with the extra `cpu`. Preprocessing is part of the converted model, so bytes of pixels go in.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from casting_core.errors import ArtifactCorrupt, EngineMissing
+from casting_core.preprocess import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from casting_core.preprocess import Preprocessing
+
+__all__ = ["GRAPH", "WEIGHTS", "ConvertedModel", "compile_model", "is_installed", "quantise"]
+
+GRAPH = "openvino.xml"
+WEIGHTS = "openvino.bin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedModel:
+    """A model in OpenVINO's two files: the graph, and its constants."""
+
+    graph: bytes
+    weights: bytes
+
+    def files(self) -> dict[str, bytes]:
+        """The files by the names they have in an artifact."""
+        return {GRAPH: self.graph, WEIGHTS: self.weights}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> ConvertedModel:
+        """The model in an artifact's files."""
+        return cls(graph=files[GRAPH], weights=files[WEIGHTS])
+
+
+def is_installed() -> bool:
+    """Whether models can be quantised and served here."""
+    return all(importlib.util.find_spec(name) is not None for name in ("openvino", "nncf"))
+
+
+def quantise(
+    network: torch.nn.Module, preprocessing: Preprocessing, calibration: Sequence[NDArray[np.uint8]]
+) -> ConvertedModel:
+    """Convert a network with its preprocessing to 8-bit integers; `calibration` are prepared pictures [C, S, S].
+
+    Post-training quantisation: the ranges of activations are those seen on the calibration pictures, and biases are
+    corrected for the mean error (Nagel et al. 2019, arXiv:1906.04721). Raises EngineMissing.
+    """
+    _require()
+    import nncf  # noqa: PLC0415 - only plants without a card have it
+    import openvino  # noqa: PLC0415
+
+    example = torch.from_numpy(np.stack(calibration[:2]))
+    batch = torch.export.Dim("batch")
+    exported = torch.export.export(_Served(network, preprocessing), (example,), dynamic_shapes=({0: batch},))
+    converted = openvino.convert_model(exported)
+    converted.reshape(openvino.PartialShape([-1, *example.shape[1:]]))
+    pictures = nncf.Dataset([picture[None] for picture in calibration])
+    quantised = nncf.quantize(converted, pictures, subset_size=len(calibration))
+    with tempfile.TemporaryDirectory(prefix="casting-openvino-") as folder:
+        graph = Path(folder) / GRAPH
+        openvino.save_model(quantised, graph, compress_to_fp16=False)
+        return ConvertedModel(graph=graph.read_bytes(), weights=graph.with_suffix(".bin").read_bytes())
+
+
+def compile_model(model: ConvertedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the function from uint8 pictures [B, C, S, S] to logits float32 [B, 2]; for one thread at a time.
+
+    Raises EngineMissing, or ArtifactCorrupt when the files are no model.
+    """
+    _require()
+    import openvino  # noqa: PLC0415 - only plants without a card have it
+
+    core = openvino.Core()
+    # What is not quantised is computed in float32 everywhere: its default differs from processor to processor. One
+    # batch at a time on all cores, since the batches come one after another.
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    try:
+        compiled = core.compile_model(core.read_model(model=model.graph, weights=model.weights), "CPU", settings)
+    except RuntimeError as error:
+        raise ArtifactCorrupt(
+            f"OpenVINO cannot read the artifact's {GRAPH}: {error}. Train the model again."
+        ) from error
+    request = compiled.create_infer_request()
+
+    def run(batch: torch.Tensor) -> torch.Tensor:
+        # Copied out: the request overwrites its output at the next call.
+        return torch.from_numpy(request.infer({0: batch.numpy()})[0].copy())
+
+    return run
+
+
+class _Served(torch.nn.Module):
+    """A network that takes bytes of pixels, as the scorer holds them."""
+
+    def __init__(self, network: torch.nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self._preprocessing = preprocessing
+
+    def forward(self, batch: torch.Tensor) -> Any:
+        return self.network(normalise(batch.expand(-1, 3, -1, -1), self._preprocessing))
+
+
+def _require() -> None:
+    if not is_installed():
+        raise EngineMissing(
+            "The model runs in OpenVINO, which is not installed here. Install it with "
+            "pip install 'casting-inspection[cpu]', or promote a model that runs in torch."
+        )

@@ -1,0 +1,139 @@
+"""Which engine and precision a trained network is served in: the fastest that judges as the exact one does."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from casting_core import openvino_engine
+from casting_core.card import ModelCard, Serving
+from casting_core.preprocess import stack
+from casting_core.scoring import Hardware, Scorer, choose_hardware, network_scorer
+from casting_core.training import measure_faster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from casting_core.card import Thresholds
+    from casting_core.scoring import DeviceName
+    from casting_core.training import LabelledPictures
+
+__all__ = ["Served", "choose_serving"]
+
+# The most that rounding to bfloat16 may move a p_defective.
+_MOST_DIFFERENT = 0.01
+# More pictures hardly move the ranges of activations, and each costs a forward pass.
+_CALIBRATION_PICTURES = 128
+_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A network as it will be served: the card that says how, the files that needs, and p_defective [N] so served."""
+
+    card: ModelCard
+    files: dict[str, bytes]
+    p_defective: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    serving: Serving
+    scorer: Scorer
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        return np.array(self.scorer.predict(pictures))
+
+
+def choose_serving(
+    network: torch.nn.Module,
+    card: ModelCard,
+    *,
+    validation: LabelledPictures,
+    calibration: Sequence[NDArray[np.uint8]],
+    device: DeviceName,
+) -> Served:
+    """Choose among float32, bfloat16 where the hardware has it, and int8 on a processor where OpenVINO is installed.
+
+    float32 is the measure of the others. bfloat16 must not move any p_defective of the validation pictures by 0.01 or
+    more. int8 moves them further; it must let no more defective pictures escape and reject no more sound ones at the
+    card's thresholds. Of those that pass the fastest on this machine is chosen. `calibration` are pictures [C, S, S]
+    that the network was trained on; they set the ranges of the integers, and without them there are none.
+    """
+    pictures = list(validation.pixels.numpy())
+    candidates = _torch_candidates(network, card, device)
+    exact = candidates[0].predict(pictures)
+    predictions = {"float32": exact}
+    if len(candidates) > 1:
+        predictions["bfloat16"] = candidates[1].predict(pictures)
+        if np.abs(predictions["bfloat16"] - exact).max() >= _MOST_DIFFERENT:
+            candidates.pop()
+    on_processor = candidates[0].scorer.hardware.device.type == "cpu"
+    if calibration and on_processor and openvino_engine.is_installed():
+        quantised = _quantised(network, card, calibration)
+        predictions["int8"] = quantised.predict(pictures)
+        if _is_no_worse(predictions["int8"], exact, validation.labels.numpy(), card.thresholds):
+            candidates.append(quantised)
+    chosen = _fastest(candidates, pictures)
+    return Served(
+        card=card.model_copy(update={"serving": chosen.serving}),
+        files=chosen.files,
+        p_defective=predictions[chosen.serving.precision],
+    )
+
+
+def _torch_candidates(network: torch.nn.Module, card: ModelCard, device: DeviceName) -> list[_Candidate]:
+    hardware = [choose_hardware(device, half=half) for half in (False, True)]
+    return [
+        _Candidate(
+            serving=Serving(precision="bfloat16" if each.precision == torch.bfloat16 else "float32"),
+            scorer=network_scorer(network, card, each, batch_size=_BATCH),
+        )
+        for each in dict.fromkeys(hardware)
+    ]
+
+
+def _quantised(network: torch.nn.Module, card: ModelCard, calibration: Sequence[NDArray[np.uint8]]) -> _Candidate:
+    some = calibration[:: max(1, len(calibration) // _CALIBRATION_PICTURES)]
+    model = openvino_engine.quantise(network, card.preprocessing, some)
+    files = model.files()
+    serving = Serving(
+        engine="openvino",
+        precision="int8",
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    hardware = Hardware(device=torch.device("cpu"), precision=torch.float32)
+    scorer = Scorer(openvino_engine.compile_model(model), card, hardware, batch_size=_BATCH)
+    return _Candidate(serving=serving, scorer=scorer, files=files)
+
+
+def _is_no_worse(
+    p_defective: NDArray[np.float64],
+    exact: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    thresholds: Thresholds,
+) -> bool:
+    def errors(p: NDArray[np.float64]) -> tuple[int, int]:
+        escapes = (labels == 1) & (p < thresholds.ok_below)
+        false_rejects = (labels == 0) & (p >= thresholds.defective_from)
+        return int(escapes.sum()), int(false_rejects.sum())
+
+    return all(found <= allowed for found, allowed in zip(errors(p_defective), errors(exact), strict=True))
+
+
+def _fastest(candidates: Sequence[_Candidate], pictures: Sequence[NDArray[np.uint8]]) -> _Candidate:
+    if len(candidates) == 1:
+        return candidates[0]
+    batch = stack([pictures[index % len(pictures)] for index in range(_BATCH)])
+    batch = batch.to(candidates[0].scorer.hardware.device)
+    by_name = {candidate.serving.precision: candidate for candidate in candidates}
+    name = measure_faster({name: partial(each.scorer.forward, batch) for name, each in by_name.items()})
+    return next(candidate for candidate in candidates if candidate.serving.precision == name)
