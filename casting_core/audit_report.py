@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw
 
 from casting_core.audit import file_names
+from casting_core.report_page import data_address, report_css
 from casting_core.survey import read_picture
 from casting_core.types import Rejection
 
@@ -17,29 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from casting_core.audit import Audit, Contradiction
-    from casting_core.dataset import Label
 
 __all__ = ["render_report"]
 
 _SIDE = 132  # pixels of a picture's longer side
 _SHARP_SIDE = 260  # of pictures in which scratches are to be compared
 _GROUPS_SHOWN, _IMAGES_SHOWN, _LINKS_SHOWN = 12, 8, 24
-_COLORS: dict[Label, str] = {"ok": "#2f7d78", "defective": "#c8442b"}
-
-_STYLE = """
-:root { color-scheme: light; --ink: #1d2226; --quiet: #5d666d; --paper: #f6f5f2; --line: #d9d6cf; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
-  max-width: 72rem; padding: 2rem 1.5rem 4rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .4rem; }
-p { margin: .4rem 0; max-width: 46rem; } .quiet { color: var(--quiet); }
-ul.findings { padding-left: 1.2rem; } ul.findings li { margin: .3rem 0; }
-table { border-collapse: collapse; margin: .6rem 0; } th, td { padding: .3rem .9rem .3rem 0; text-align: left;
-  border-bottom: 1px solid var(--line); } td.number { text-align: right;
-  font-variant-numeric: tabular-nums; }
-.row { display: flex; flex-wrap: wrap; gap: .5rem; margin: .5rem 0 1.2rem; } figure { margin: 0; }
-figure img { display: block; border-bottom: 5px solid var(--label, var(--line)); }
-figcaption { font-size: .72rem; color: var(--quiet); max-width: 132px; overflow-wrap: anywhere; }
-"""
 
 
 def render_report(audit: Audit) -> str:
@@ -61,7 +44,7 @@ def render_report(audit: Audit) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Audit of a data set</title>'
-        f"<style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
+        f"<style>{report_css()}</style></head><body>{''.join(sections)}</body></html>\n"
     )
 
 
@@ -81,10 +64,10 @@ class _Pictures:
         thumbnail = _crossed_out(side) if isinstance(picture, Rejection) else Image.fromarray(picture)
         file = io.BytesIO()
         thumbnail.save(file, "JPEG", quality=82)
-        data = base64.b64encode(file.getvalue()).decode("ascii")
+        address = data_address(file.getvalue(), "jpeg")
         name = html.escape(self.names[index])
         return (
-            f'<figure style="--label: {_COLORS[image.label]}"><img src="data:image/jpeg;base64,{data}" alt="{name}">'
+            f'<figure class="small" style="--label: var(--{image.label})"><img src="{address}" alt="{name}">'
             f"<figcaption>{image.label} · {name}</figcaption></figure>"
         )
 

@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from casting_core.errors import InvalidInput
+from casting_core.palette import INK, PAPER, QUIET, VERDICT_COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casting_core.types import VerdictName
 
-# Told apart by people who do not see red and green as well.
-_COLORS: dict[VerdictName, str] = {"defective": "#c8442b", "review": "#d99a1c", "ok": "#2f7d78"}
-_INK, _PAPER, _QUIET = "#1d2226", "#f6f5f2", "#5d666d"
 _MARGIN, _GAP, _CAPTION, _BAND = 28, 14, 44, 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One judged picture of a contact sheet: the file's bytes, and what is written below it."""
+    """One picture of a contact sheet: the file's bytes, and what is written below it.
+
+    `verdict` is what was said of it, with its probability, or what people labelled it, without.
+    """
 
     content: bytes
     verdict: VerdictName
-    p_defective: float
+    p_defective: float | None
     caption: str
 
 
@@ -43,10 +44,10 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str, subtitle: str = "", colu
     head = _MARGIN + 62
     width = 2 * _MARGIN + columns * side + (columns - 1) * _GAP
     height = head + rows * (side + _BAND + _CAPTION + _GAP) + _MARGIN - _GAP
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN - 6), title, fill=_INK, font=_font(24))
-    draw.text((_MARGIN, _MARGIN + 28), subtitle, fill=_QUIET, font=_font(15))
+    draw.text((_MARGIN, _MARGIN - 6), title, fill=INK, font=_font(24))
+    draw.text((_MARGIN, _MARGIN + 28), subtitle, fill=QUIET, font=_font(15))
     for index, tile in enumerate(tiles):
         left = _MARGIN + (index % columns) * (side + _GAP)
         top = head + (index // columns) * (side + _BAND + _CAPTION + _GAP)
@@ -59,13 +60,14 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str, subtitle: str = "", colu
 def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, *, left: int, top: int, side: int) -> None:
     with Image.open(io.BytesIO(tile.content)) as picture:
         picture.draft("RGB", (side, side))
-        sheet.paste(ImageOps.pad(picture.convert("RGB"), (side, side), color=_PAPER), (left, top))
-    color = _COLORS[tile.verdict]
+        sheet.paste(ImageOps.pad(picture.convert("RGB"), (side, side), color=PAPER), (left, top))
+    color = VERDICT_COLORS[tile.verdict]
     draw.rectangle((left, top + side, left + side - 1, top + side + _BAND - 1), fill=color)
     draw.text((left, top + side + _BAND + 5), tile.verdict, fill=color, font=_font(16))
-    p_defective = f"p {tile.p_defective:.2f}"
-    draw.text((left + side, top + side + _BAND + 5), p_defective, fill=_INK, font=_font(16), anchor="ra")
-    draw.text((left, top + side + _BAND + 25), tile.caption, fill=_QUIET, font=_font(12))
+    if tile.p_defective is not None:
+        p_defective = f"p {tile.p_defective:.2f}"
+        draw.text((left + side, top + side + _BAND + 5), p_defective, fill=INK, font=_font(16), anchor="ra")
+    draw.text((left, top + side + _BAND + 25), tile.caption, fill=QUIET, font=_font(12))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

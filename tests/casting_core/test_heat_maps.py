@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from casting_core.errors import InvalidInput
+from casting_core.evaluation_evidence import HeatMap
+from casting_core.heat_maps import draw_heat_map, explain_with
+from casting_core.types import Rejection
+
+
+class BrightSpots(nn.Module):
+    """Calls bright places defective and dark ones ok."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(3, 1, 8, stride=8, bias=False)
+        nn.init.constant_(self.features.weight, 1.0)
+
+    def forward(self, inputs):
+        score = self.features(inputs).mean(dim=(1, 2, 3))
+        return torch.stack([-score, score], dim=1)
+
+
+def spot(row, column, *, level=255):
+    picture = np.full((1, 64, 64), 117, np.uint8)
+    picture[:, row : row + 8, column : column + 8] = level
+    return picture
+
+
+def test_the_evidence_is_where_the_network_found_it(make_card):
+    pictures = {b"a": spot(8, 40), b"b": spot(48, 16), b"c": spot(8, 40, level=0)}
+    explain = explain_with(BrightSpots(), make_card(side=64), pictures.__getitem__)
+    bright, lower, dark = explain([b"a", b"b", b"c"])
+    assert np.unravel_index(bright.evidence.argmax(), (8, 8)) == (1, 5)
+    assert np.unravel_index(lower.evidence.argmax(), (8, 8)) == (6, 2)
+    # The same place in the dark speaks for a sound casting.
+    assert np.unravel_index(dark.evidence.argmin(), (8, 8)) == (1, 5)
+    assert bright.evidence.max() == pytest.approx(1)
+    assert dark.evidence.min() == pytest.approx(-1)
+    assert np.array_equal(bright.seen, pictures[b"a"])
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
+def test_usual_networks_can_be_explained(make_card, make_network, architecture):
+    network = make_network(architecture)
+    before = network(torch.zeros(1, 3, 64, 64))
+    explain = explain_with(network, make_card(side=64, architecture=architecture), lambda _content: spot(8, 40))
+    maps = explain([b""] * 5)
+    assert len(maps) == 5
+    assert all(np.isfinite(each.evidence).all() and np.abs(each.evidence).max() <= 1 for each in maps)
+    assert torch.equal(network(torch.zeros(1, 3, 64, 64)), before)
+
+
+def test_a_network_without_maps_is_refused(make_card):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 2))
+    with pytest.raises(InvalidInput, match="no map of features"):
+        explain_with(network, make_card(side=64), lambda _content: spot(0, 0))
+
+
+def test_a_picture_that_cannot_be_judged_is_refused(make_card):
+    explain = explain_with(
+        BrightSpots(), make_card(side=64), lambda _content: Rejection(reason="blank", detail="no contrast")
+    )
+    with pytest.raises(InvalidInput, match="blank: no contrast"):
+        explain([b"x"])
+
+
+def test_colours_show_on_which_side_the_evidence_is():
+    evidence = np.zeros((4, 4), np.float32)
+    evidence[0, 0], evidence[3, 3] = 1, -1
+    drawn = np.asarray(draw_heat_map(HeatMap(seen=np.full((1, 64, 64), 100, np.uint8), evidence=evidence)), int)
+    assert drawn[4, 4, 0] > drawn[4, 4, 1] + 50
+    assert drawn[60, 60, 1] > drawn[60, 60, 0] + 30
+    assert drawn[32, 32].tolist() == [100, 100, 100]
