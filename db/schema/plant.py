@@ -53,5 +53,5 @@ part_attribute = Table(
     Column("value", Text, nullable=False),
     PrimaryKeyConstraint("day", "line", "part_id", "key", name="part_attribute_pkey"),
     CheckConstraint("key <> '' AND value <> ''", name="part_attribute_key_check"),
-    CheckConstraint("key NOT IN ('line', 'shift', 'hour of day', 'weekday')", name="part_attribute_reserved_check"),
+    CheckConstraint("key NOT IN ('line', 'shift')", name="part_attribute_reserved_check"),
 )

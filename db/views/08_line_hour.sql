@@ -6,9 +6,7 @@ SELECT
     images, scored, quarantined, images - scored - quarantined AS backlog,
     lag_p50_seconds, lag_p95_seconds, lag_max_seconds
 FROM part_hour
-WHERE NOT EXISTS (
-    SELECT FROM stale_line_day AS stale
-    WHERE stale.line = part_hour.line AND stale.day = (part_hour.hour AT TIME ZONE 'UTC')::date)
+WHERE (line, (hour AT TIME ZONE 'UTC')::date) NOT IN (SELECT line, day FROM stale_line_day)
 UNION ALL
 SELECT
     line, hour, inspected, ok, defective, review, p_sum, labelled, labelled_defective, escapes, false_rejects,

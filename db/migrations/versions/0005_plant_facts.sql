@@ -82,5 +82,5 @@ CREATE TABLE part_attribute (
     CONSTRAINT part_attribute_pkey PRIMARY KEY (day, line, part_id, key),
     CONSTRAINT part_attribute_key_check CHECK (key <> '' AND value <> ''),
     -- The Pareto shows these beside its own.
-    CONSTRAINT part_attribute_reserved_check CHECK (key NOT IN ('line', 'shift', 'hour of day', 'weekday'))
+    CONSTRAINT part_attribute_reserved_check CHECK (key NOT IN ('line', 'shift'))
 );
