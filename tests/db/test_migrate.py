@@ -206,7 +206,7 @@ def test_views_are_made_anew_when_their_sources_change_and_only_then(engine, mon
 def test_views_that_somebody_dropped_come_back(engine):
     before = catalogue(engine)
     with engine.begin() as connection:
-        connection.execute(text("DROP VIEW part_verdict"))
+        connection.execute(text("DROP VIEW bi.part"))
     migrate.upgrade(engine)
     assert catalogue(engine) == before
 
