@@ -62,6 +62,7 @@ part_hour = Table(
     CheckConstraint("inspected = ok + defective + review", name="part_hour_parts_check"),
     CheckConstraint("images >= scored + quarantined", name="part_hour_images_check"),
     Index("part_hour_hour_idx", "hour"),
+    Index("part_hour_rivals_idx", "hour", postgresql_where=text("rival_models <> '{}'")),
 )
 
 rollup_stale = Table(
@@ -76,6 +77,8 @@ rollup_stale = Table(
         text("num_nonnulls(line, day) = CASE WHEN model_id IS NULL THEN 2 ELSE 0 END"),
         name="rollup_stale_subject_check",
     ),
+    Index("rollup_stale_line_day_idx", "line", "day", postgresql_where=text("line IS NOT NULL")),
+    Index("rollup_stale_model_idx", "model_id", postgresql_where=text("model_id IS NOT NULL")),
 )
 
 archived_month = Table(

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Computed,
     Double,
     ForeignKey,
-    ForeignKeyConstraint,
     Identity,
     Index,
     LargeBinary,
@@ -25,12 +24,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from db.schema.metadata import TIMESTAMP, metadata
 
 _BY_MONTH = "RANGE (captured_at)"
-
-
-def _image_key(table: str) -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(
-        ["image_id", "captured_at"], ["image.image_id", "image.captured_at"], name=f"{table}_image_fkey"
-    )
 
 
 model = Table(
@@ -120,7 +113,6 @@ verdict = Table(
     Column("sha256", LargeBinary, nullable=False),
     Column("judged_at", TIMESTAMP, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("image_id", "model_id", "captured_at", name="verdict_pkey"),
-    _image_key("verdict"),
     CheckConstraint("p_defective BETWEEN 0 AND 1", name="verdict_p_defective_check"),
     CheckConstraint("verdict IN ('ok', 'defective', 'review')", name="verdict_verdict_check"),
     CheckConstraint("octet_length(sha256) = 32", name="verdict_sha256_check"),
@@ -138,7 +130,6 @@ quarantine = Table(
     Column("sha256", LargeBinary),
     Column("quarantined_at", TIMESTAMP, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("image_id", "captured_at", name="quarantine_pkey"),
-    _image_key("quarantine"),
     CheckConstraint(
         "reason IN ('unreadable', 'truncated', 'not_an_image', 'too_small', 'too_large', 'blank', 'missing', "
         "'access_denied')",

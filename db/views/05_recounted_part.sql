@@ -3,7 +3,6 @@
 -- that key counts. A part with several views is defective if any view is, else in review if any is, else ok.
 -- A part_id counts within its line and UTC day: many lines restart their part counter every day, and the views of one
 -- part may fall on both sides of a full hour.
--- LATERAL throughout: a line-day is small and found by index, whatever the planner thinks of the size of tables.
 CREATE VIEW recounted_part AS
 SELECT stale.line, stale.day, counted.*
 FROM stale_line_day AS stale
@@ -26,27 +25,29 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT DISTINCT ON (image.captured_at, image.part_id, image.uri)
             image.captured_at, image.part_id, image.uri, image.view, image.image_id,
-            current.verdict, current.p_defective, current.judged_at, current.model_id, said.label
+            given.verdict, given.p_defective, given.judged_at, given.model_id,
+            (
+                SELECT label.label
+                FROM label
+                WHERE label.image_id = image.image_id AND label.captured_at = image.captured_at
+                ORDER BY label.labelled_at DESC, label.label_id DESC
+                LIMIT 1
+            ) AS label
         FROM image
         CROSS JOIN LATERAL (
             SELECT verdict.verdict, verdict.p_defective, verdict.judged_at, verdict.model_id
             FROM verdict
-            JOIN model USING (model_id)
             WHERE verdict.image_id = image.image_id AND verdict.captured_at = image.captured_at
-            ORDER BY (model.state = 'champion') DESC, verdict.judged_at DESC, verdict.model_id DESC
-            LIMIT 1
-        ) AS current
-        LEFT JOIN LATERAL (
-            SELECT label.label
-            FROM label
-            WHERE label.image_id = image.image_id AND label.captured_at = image.captured_at
-            ORDER BY label.labelled_at DESC, label.label_id DESC
-            LIMIT 1
-        ) AS said ON true
+            -- A line-day is small and its verdicts are found by index, whatever the planner thinks of their number.
+            OFFSET 0
+        ) AS given
+        JOIN model ON model.model_id = given.model_id
         WHERE image.line = stale.line
           AND image.captured_at >= stale.day::timestamp AT TIME ZONE 'UTC'
           AND image.captured_at < (stale.day + 1)::timestamp AT TIME ZONE 'UTC'
-        ORDER BY image.captured_at, image.part_id, image.uri, image.image_id DESC
+        ORDER BY
+            image.captured_at, image.part_id, image.uri, image.image_id DESC,
+            (model.state = 'champion') DESC, given.judged_at DESC, given.model_id DESC
     ) AS newest
     GROUP BY part_id
 ) AS counted;

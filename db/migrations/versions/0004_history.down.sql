@@ -7,14 +7,54 @@ BEGIN
     END IF;
 END $$;
 DROP TRIGGER rollup ON image;
-DROP TRIGGER rollup ON verdict;
-DROP TRIGGER rollup ON quarantine;
 DROP TRIGGER rollup ON label;
 DROP TRIGGER rollup ON model;
-DROP FUNCTION mark_new_images, mark_their_images, mark_champion;
+DROP FUNCTION mark_new_images, mark_labelled_images, mark_champion;
+DROP TRIGGER append_only ON image;
+DROP TRIGGER never_emptied ON image;
 DROP TABLE part, part_hour, rollup_stale, archived_month;
 
--- As 0001 made it.
+-- As 0003 made it.
+CREATE FUNCTION mark_changed_hours() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    INSERT INTO stream_change (stream, hour)
+    SELECT DISTINCT line, date_trunc('hour', captured_at, 'UTC')
+    FROM new_row JOIN image USING (image_id, captured_at);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mark_changed_hours AFTER INSERT ON verdict
+    REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION mark_changed_hours();
+CREATE TRIGGER mark_changed_hours AFTER INSERT ON quarantine
+    REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION mark_changed_hours();
+
+-- As 0001 made them.
+ALTER TABLE verdict ADD CONSTRAINT verdict_image_fkey
+    FOREIGN KEY (image_id, captured_at) REFERENCES image (image_id, captured_at);
+ALTER TABLE quarantine ADD CONSTRAINT quarantine_image_fkey
+    FOREIGN KEY (image_id, captured_at) REFERENCES image (image_id, captured_at);
+CREATE OR REPLACE FUNCTION refuse_two_outcomes() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    offender bigint;
+BEGIN
+    IF current_setting('transaction_isolation') = 'repeatable read' THEN
+        -- The check below would look at an old snapshot, and miss what another transaction has committed since.
+        RAISE EXCEPTION 'verdicts and quarantine are not written under REPEATABLE READ'
+            USING ERRCODE = 'feature_not_supported', HINT = 'Use READ COMMITTED or SERIALIZABLE.';
+    END IF;
+    PERFORM 1 FROM image JOIN new_row USING (image_id, captured_at) FOR NO KEY UPDATE OF image;
+    IF TG_TABLE_NAME = 'verdict' THEN
+        SELECT image_id INTO offender FROM new_row JOIN quarantine USING (image_id, captured_at) LIMIT 1;
+    ELSE
+        SELECT image_id INTO offender FROM new_row JOIN verdict USING (image_id, captured_at) LIMIT 1;
+    END IF;
+    IF offender IS NOT NULL THEN
+        RAISE EXCEPTION 'image % would have both a verdict and a quarantine', offender
+            USING ERRCODE = 'exclusion_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = 'one_outcome';
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE OR REPLACE FUNCTION ensure_month(moment timestamptz) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
