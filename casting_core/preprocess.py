@@ -52,6 +52,17 @@ def fit_square(image: Image.Image, side: int) -> NDArray[np.uint8]:
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))  # noqa: PLR2004
 
 
+def prepare(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Bring a decoded picture of mode L or RGB to what the network takes: uint8 [C, side, side] with C = 1 or 3."""
+    return fit_square(image, preprocessing.side)
+
+
+def symmetry(batch: torch.Tensor, index: int) -> torch.Tensor:
+    """One of the eight symmetries of the square, by a number from 0 (none), of pictures [..., S, S]."""
+    turned = torch.rot90(batch, index % 4, (-2, -1))
+    return turned.flip(-1) if index >= 4 else turned  # noqa: PLR2004 - four turns, then mirrored
+
+
 def stack(pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
     """Stack equal squares [C, S, S] into one uint8 batch [B, C, S, S]."""
     return torch.from_numpy(np.stack(pictures))

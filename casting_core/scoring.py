@@ -15,7 +15,7 @@ from torch.fx.experimental.optimization import fuse
 from casting_core import openvino_engine
 from casting_core.images import read_image
 from casting_core.model import load_network
-from casting_core.preprocess import fit_square, normalise, stack
+from casting_core.preprocess import normalise, prepare, stack
 from casting_core.types import Prediction, Rejection
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Scorer:
         if isinstance(content, Rejection):
             return content
         image = read_image(content, gate=self.card.gate, decoding=self.card.decoding)
-        return image if isinstance(image, Rejection) else fit_square(image, self.card.preprocessing.side)
+        return image if isinstance(image, Rejection) else prepare(image, self.card.preprocessing)
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
         """Calibrated p_defective for each prepared picture [C, S, S], in batches of at most `batch_size`."""

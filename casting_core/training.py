@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 from casting_core.errors import InvalidDataset
-from casting_core.preprocess import Preprocessing, normalise
+from casting_core.folds import casting_weights
+from casting_core.preprocess import Preprocessing, normalise, symmetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from casting_core.checkpoint import Checkpoint
+
+
+Weighting = Literal["images", "classes", "castings"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledPictures:
     """Prepared pictures, decoded once: `pixels` uint8 [N, 1 or 3, S, S], `labels` int64 [N] with 1 for defective.
 
-    `marks` float32 [N, 2] says where people marked a defect, as (x, y) in 0..1 of the picture; NaN where nobody did.
+    Pictures of one casting carry the same number in `castings`, int64 [N]. `marks` float32 [N, 2] says where people
+    marked a defect, as (x, y) in 0..1 of the picture; NaN where nobody did.
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
+    castings: torch.Tensor
     marks: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, chosen: torch.Tensor) -> LabelledPictures:
+        """Give the pictures for which a mask [N] is true."""
+        return LabelledPictures(
+            pixels=self.pixels[chosen],
+            labels=self.labels[chosen],
+            castings=self.castings[chosen],
+            marks=self.marks[chosen],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +57,14 @@ class Recipe:
     """How to train.
 
     Five epochs of AdamW at 0.001 with no weight decay, in batches of 32, is the plain recipe; the learning rate rises
-    over the first `warm_up` of the steps and falls as a cosine over the others. `symmetry` adds turns and mirror
-    images, since a casting lies on the belt as it falls. `crop_epochs` come first, on crops around marked defects and
-    as many crops of sound parts: a network without pretrained weights would need thousands of steps to find out where
-    to look.
+    over the first `warm_up` of the steps and falls as a cosine over the others. A `gradient_clip` of 0 clips nothing.
+    `symmetry` adds turns and mirror images, since a casting lies on the belt as it falls.
+
+    `weighting` says what weighs the same: images; the classes, by weights in the loss; or within each class every
+    casting, by drawing the pictures of an epoch so.
+
+    `crop_epochs` come first, on crops around marked defects and as many crops of sound parts: a network without
+    pretrained weights would need thousands of steps to find out where to look.
     """
 
     epochs: int = 5
@@ -50,8 +72,10 @@ class Recipe:
     batch_size: int = 32
     learning_rate: float = 0.001
     weight_decay: float = 0.0
+    gradient_clip: float = 0.0
     warm_up: float = 0.1
     symmetry: bool = True
+    weighting: Weighting = "classes"
     seed: int = 0
 
 
@@ -63,6 +87,17 @@ class Step:
     total: int
     epoch: int
     loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch (from 1) of one fold came to; None where it was not measured."""
+
+    epoch: int
+    training_loss: float
+    validation_loss: float | None = None
+    validation_auroc: float | None = None
+    fold: int = 0
 
 
 def check_trainable(pictures: LabelledPictures) -> None:
@@ -84,51 +119,168 @@ def train(
     *,
     device: torch.device,
     half: bool = False,
+    checkpoint: Checkpoint | None = None,
+    validate: Callable[[nn.Module, Epoch], Epoch] = lambda _network, epoch: epoch,
     on_step: Callable[[Step], None] = lambda _step: None,
-) -> nn.Module:
-    """Train a network in place and return it, ready to predict. The same seed gives the same network on one machine.
+) -> tuple[Epoch, ...]:
+    """Train a network in place until it is ready to predict, and tell what each epoch came to.
 
-    With `half` the forward pass runs in bfloat16.     Raises InvalidDataset when a class is missing.
+    The same seed gives the same network on one machine, also when the run was killed and goes on from its
+    `checkpoint`, which is written after every epoch. With `half` the forward pass runs in bfloat16. `validate` gets the
+    network in evaluation mode and what is known of the epoch, and gives what it adds to that.
+
+    Raises InvalidDataset when a class is missing.
     """
     check_trainable(pictures)
-    random.seed(recipe.seed)
-    torch.manual_seed(recipe.seed)
-    generator = np.random.default_rng(recipe.seed)
-    network = network.to(device).to(memory_format=torch.channels_last)
-    sample = torch.split(pictures.pixels[:128], recipe.batch_size)
-    unfold_batch_norm(network, (normalise(batch.to(device), preprocessing) for batch in sample))
-    marked = ~torch.isnan(pictures.marks).any(dim=1)
-    crop_epochs = recipe.crop_epochs if bool(marked.any()) else 0
-    # Once crops have taught it what to look for, larger steps would undo it.
-    rate = recipe.learning_rate / 2 if crop_epochs else recipe.learning_rate
-    phases = [(_crop_batch, crop_epochs, recipe.learning_rate), (_whole_batch, recipe.epochs, rate)]
-    steps = math.ceil(len(pictures) / recipe.batch_size)
-    total, done = steps * (crop_epochs + recipe.epochs), 0
-    # The rarer class weighs more, so that a line with few defects does not teach "always ok".
-    loss_of = nn.CrossEntropyLoss(weight=class_weights(pictures.labels).to(device))
-    network.train()
-    for batch_of, epochs, rate in phases:
-        if not epochs:
-            continue
-        optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=recipe.weight_decay, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=rate, total_steps=steps * epochs, pct_start=recipe.warm_up, cycle_momentum=False
+    run = _Run(network, pictures, recipe, preprocessing, device=device, half=half, on_step=on_step)
+    saved = checkpoint.load() if checkpoint else None
+    if saved is None:
+        run.begin()
+    else:
+        run.restore(saved)
+    while run.epoch < run.epochs:
+        loss = run.train_epoch()
+        network.eval()
+        run.history.append(validate(network, Epoch(epoch=run.epoch, training_loss=loss)))
+        if checkpoint:
+            checkpoint.save(run.state())
+    network.eval()
+    return tuple(run.history)
+
+
+class _Run:
+    """A training run between two epochs: everything that the next one depends on."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        pictures: LabelledPictures,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        *,
+        device: torch.device,
+        half: bool,
+        on_step: Callable[[Step], None],
+    ) -> None:
+        random.seed(recipe.seed)
+        torch.manual_seed(recipe.seed)
+        self.epoch = 0
+        self.history: list[Epoch] = []
+        self._generator = np.random.default_rng(recipe.seed)
+        self._network = network.to(device).to(memory_format=torch.channels_last)
+        self._pictures, self._recipe, self._preprocessing = pictures, recipe, preprocessing
+        self._device, self._half, self._on_step = device, half, on_step
+        self._crop_epochs = recipe.crop_epochs if not bool(torch.isnan(pictures.marks).any(dim=1).all()) else 0
+        self._steps = math.ceil(len(pictures) / recipe.batch_size)
+        self._shares = (
+            casting_weights(pictures.labels.numpy(), pictures.castings.numpy())
+            if recipe.weighting == "castings"
+            else None
         )
-        for indices in _batches(len(pictures), recipe.batch_size, epochs, generator):
-            batch = batch_of(pictures, indices, generator)
-            if recipe.symmetry:
-                batch = turn_and_mirror(batch, generator)
-            # bfloat16 trains as well as float32 here and twice as fast, on cards and on processors that have it.
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-                logits = network(normalise(batch.to(device), preprocessing))
-            loss = loss_of(logits.float(), pictures.labels[indices].to(device))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            done += 1
-            on_step(Step(done=done, total=total, epoch=-(-done // steps), loss=loss.item()))
-    return network.eval()
+        # The rarer class weighs more, so that a line with few defects does not teach "always ok".
+        weight = class_weights(pictures.labels).to(device) if recipe.weighting == "classes" else None
+        self._loss_of = nn.CrossEntropyLoss(weight=weight)
+        self._optimiser = self._new_optimiser()
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are in all."""
+        return self._crop_epochs + self._recipe.epochs
+
+    def begin(self) -> None:
+        """Make the network trainable."""
+        sample = torch.split(self._pictures.pixels[:128], self._recipe.batch_size)
+        unfold_batch_norm(self._network, (normalise(batch.to(self._device), self._preprocessing) for batch in sample))
+
+    def train_epoch(self) -> float:
+        """Train one more epoch and give its mean loss."""
+        if self.epoch == self._crop_epochs:
+            # Whole pictures are another task than crops; the moments of the gradients would mislead.
+            self._optimiser = self._new_optimiser()
+        in_crops = self.epoch < self._crop_epochs
+        first = self._steps * self.epoch
+        phase_first = 0 if in_crops else self._steps * self._crop_epochs
+        phase_steps = self._steps * (self._crop_epochs if in_crops else self._recipe.epochs)
+        # Once crops have taught it what to look for, larger steps would undo it.
+        rate = self._recipe.learning_rate / (1 if in_crops or not self._crop_epochs else 2)
+        self.epoch += 1
+        self._network.train()
+        losses = []
+        for done, indices in enumerate(self._batches(), start=first):
+            share = rate_share(done - phase_first, phase_steps, warm_up=self._recipe.warm_up)
+            self._optimiser.param_groups[0]["lr"] = rate * share
+            batch = (_crop_batch if in_crops else _whole_batch)(self._pictures, indices, self._generator)
+            losses.append(self._step(batch, self._pictures.labels[indices].to(self._device)))
+            total = self._steps * self.epochs
+            self._on_step(Step(done=done + 1, total=total, epoch=self.epoch, loss=losses[-1]))
+        return float(np.mean(losses))
+
+    def _step(self, batch: torch.Tensor, labels: torch.Tensor) -> float:
+        if self._recipe.symmetry:
+            batch = turn_and_mirror(batch, self._generator)
+        # bfloat16 trains as well as float32 here and twice as fast, on cards and on processors that have it.
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
+            logits = self._network(normalise(batch.to(self._device), self._preprocessing))
+        loss = self._loss_of(logits.float(), labels)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._recipe.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.gradient_clip)
+        self._optimiser.step()
+        return float(loss.item())
+
+    def _batches(self) -> Iterator[torch.Tensor]:
+        count = len(self._pictures)
+        if self._shares is None:
+            order = self._generator.permutation(count)
+        else:
+            order = self._generator.choice(count, size=count, p=self._shares)
+        # Equal parts, since a batch norm has no statistics of a single picture left over.
+        yield from torch.tensor_split(torch.from_numpy(order), self._steps)
+
+    def _new_optimiser(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self._network.parameters(),
+            lr=self._recipe.learning_rate,
+            weight_decay=self._recipe.weight_decay,
+            fused=True,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Give everything that the next epoch depends on, as tensors and plain values."""
+        on_card = self._device.type == "cuda"
+        return {
+            "epoch": self.epoch,
+            "network": self._network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "generator": json.dumps(self._generator.bit_generator.state),
+            "torch": torch.get_rng_state(),
+            "card": torch.cuda.get_rng_state(self._device) if on_card else None,
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.epoch = saved["epoch"]
+        self._network.load_state_dict(saved["network"])
+        self._optimiser.load_state_dict(saved["optimiser"])
+        self._generator.bit_generator.state = json.loads(saved["generator"])
+        torch.set_rng_state(saved["torch"])
+        if saved["card"] is not None:
+            torch.cuda.set_rng_state(saved["card"], self._device)
+        self.history = [Epoch(**epoch) for epoch in saved["history"]]
+
+
+def rate_share(step: int, steps: int, *, warm_up: float) -> float:
+    """The share of the learning rate at a step (from 0): up over the first `warm_up` of all, then down as a cosine.
+
+    >>> [round(rate_share(step, 10, warm_up=0.2), 2) for step in range(10)]
+    [0.5, 1.0, 1.0, 0.96, 0.85, 0.69, 0.5, 0.31, 0.15, 0.04]
+    """
+    rising = int(steps * warm_up)
+    if step < rising:
+        return (step + 1) / rising
+    return (1 + math.cos(math.pi * (step - rising) / (steps - rising))) / 2
 
 
 def class_weights(labels: torch.Tensor) -> torch.Tensor:
@@ -140,9 +292,8 @@ def class_weights(labels: torch.Tensor) -> torch.Tensor:
 def turn_and_mirror(batch: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
     """One of the eight symmetries of the square for each picture of a batch [B, C, S, S]."""
     turned = torch.empty_like(batch)
-    for index, symmetry in enumerate(generator.integers(8, size=len(batch))):
-        picture = torch.rot90(batch[index], int(symmetry) % 4, (-2, -1))
-        turned[index] = picture.flip(-1) if symmetry >= 4 else picture  # noqa: PLR2004 - four turns, then mirrored
+    for index, which in enumerate(generator.integers(8, size=len(batch))):
+        turned[index] = symmetry(batch[index], int(which))
     return turned
 
 
@@ -196,13 +347,6 @@ def measure_faster(run: dict[str, Callable[[], object]], *, rounds: int = 3) -> 
             if round_:
                 best[name] = min(best[name], time.perf_counter() - started)
     return min(best, key=lambda name: best[name])
-
-
-def _batches(count: int, size: int, epochs: int, generator: np.random.Generator) -> Iterator[torch.Tensor]:
-    for _ in range(epochs):
-        order = torch.from_numpy(generator.permutation(count))
-        # Equal parts, since a batch norm has no statistics of a single picture left over.
-        yield from torch.tensor_split(order, math.ceil(count / size))
 
 
 def _whole_batch(pictures: LabelledPictures, indices: torch.Tensor, _generator: np.random.Generator) -> torch.Tensor:

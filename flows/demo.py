@@ -16,11 +16,14 @@ import numpy as np
 
 from casting_core.artifact import publish_artifact
 from casting_core.dataset import LabelledFile, read_dataset
-from casting_core.fitting import FittedModel, fit_model, held_out_groups
+from casting_core.folds import split_folds
 from casting_core.grouping import group_castings
 from casting_core.model import recognise_architecture
+from casting_core.pictures import Example
+from casting_core.presets import Preset
 from casting_core.synthetic_dataset import render_castings
 from casting_core.training import Recipe
+from casting_core.training_run import TrainedModel, TrainingPlan, train_examples
 from db import models
 
 if TYPE_CHECKING:
@@ -35,7 +38,6 @@ HOURS = 3
 PARTS_PER_HOUR = 40
 SEEDED = 360
 PICTURE_SIDE = 300
-SHOWN_SHARE = 0.2
 # Share of defective parts by line and hour: the second line climbs in the last one.
 DEFECT_RATES = {"line-a": (0.05, 0.05, 0.05), "line-b": (0.05, 0.075, 0.30)}
 _SEED = 7
@@ -44,12 +46,10 @@ _WHY = "the model of the demonstration"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoPlan:
-    """What the model of a demonstration is trained on, and from which weights."""
+    """How the model of a demonstration is trained, and from which weights."""
 
-    architecture: str
     pretrained: str
-    side: int
-    recipe: Recipe
+    preset: Preset
 
 
 def first_hour(now: datetime) -> datetime:
@@ -61,9 +61,11 @@ def plan_for(pretrained: str, *, rendered: bool) -> DemoPlan:
     """Choose network and recipe: weights from a file say which network they are of."""
     if rendered or pretrained == "none":
         recipe = Recipe(crop_epochs=14, epochs=11, weight_decay=0.01)
-        return DemoPlan(architecture="resnet18", pretrained=pretrained, side=128, recipe=recipe)
-    architecture = "resnet18" if pretrained == "imagenet" else recognise_architecture(pretrained)
-    return DemoPlan(architecture=architecture, pretrained=pretrained, side=224, recipe=Recipe(epochs=4))
+        preset = Preset(backbone="resnet18", side=128, split="group", recipe=recipe)
+    else:
+        backbone = "resnet18" if pretrained == "imagenet" else recognise_architecture(pretrained)
+        preset = Preset(backbone=backbone, side=224, split="group", recipe=Recipe(epochs=4))
+    return DemoPlan(pretrained=pretrained, preset=preset)
 
 
 def labelled_castings(home: Path, images: Path | None) -> tuple[list[LabelledFile], list[LabelledFile]]:
@@ -92,45 +94,53 @@ def read_files(folder: Path) -> list[LabelledFile]:
 
 def split_off_lines(files: Sequence[LabelledFile]) -> tuple[list[LabelledFile], list[LabelledFile]]:
     """Set castings aside for the lines, so that they show what the model has never seen."""
-    shown = held_out_groups(files, share=SHOWN_SHARE, seed=_SEED)
-    return [file for file in files if file.group not in shown], [file for file in files if file.group in shown]
+    labels = np.array([int(file.label == "defective") for file in files])
+    castings = np.array([file.group for file in files])
+    shown = split_folds(labels, castings, folds=1, split="group", seed=_SEED) == 0
+    return (
+        [file for file, is_shown in zip(files, shown, strict=True) if not is_shown],
+        [file for file, is_shown in zip(files, shown, strict=True) if is_shown],
+    )
 
 
 def train_champion(
     resources: Resources, files: Sequence[LabelledFile], plan: DemoPlan, on_step: Callable[[Step], None]
-) -> FittedModel:
+) -> TrainedModel:
     """Train, publish, register and promote a model."""
     settings = resources.settings
-    fitted = fit_model(
-        files,
-        architecture=plan.architecture,
-        pretrained=plan.pretrained,
-        side=plan.side,
-        recipe=plan.recipe,
-        device=settings.device,
+    trained = train_examples(
+        [
+            Example(
+                name=file.name, label=file.label, casting=file.group, mark=file.mark, read=partial(bytes, file.content)
+            )
+            for file in files
+        ],
+        plan.preset,
+        TrainingPlan(preset="demonstration", pretrained=plan.pretrained, folds=1, device=settings.device),
+        workdir=settings.home / "training",
         on_step=on_step,
     )
     url, sha256 = publish_artifact(
         settings.models_root,
-        card=fitted.card,
-        weights=fitted.weights,
-        files=fitted.engine_files,
+        card=trained.card,
+        weights=trained.weights,
+        files=trained.files(),
         options=settings.storage_options(settings.models_root),
     )
-    card = fitted.card.model_dump(mode="json")
+    card = trained.card.model_dump(mode="json")
     with resources.engine.begin() as connection:
         models.register_model(
             connection,
-            version=fitted.card.version,
+            version=trained.card.version,
             artifact_url=url,
             sha256=sha256,
             card=card,
             who=settings.who,
             why=_WHY,
-            metrics=fitted.card.metrics,
+            metrics=trained.card.metrics,
         )
-        models.promote_model(connection, fitted.card.version, who=settings.who, why=_WHY)
-    return fitted
+        models.promote_model(connection, trained.card.version, who=settings.who, why=_WHY)
+    return trained
 
 
 def fill_bucket(bucket: Path, files: Sequence[LabelledFile], *, start: datetime) -> int:

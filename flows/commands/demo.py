@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from casting_core.dataset import LabelledFile
-    from casting_core.fitting import FittedModel
     from casting_core.training import Step
+    from casting_core.training_run import TrainedModel
     from casting_core.types import RunSummary
     from flows.demo import DemoPlan
     from flows.resources import Resources
@@ -77,7 +77,7 @@ def _step(what: str) -> Iterator[None]:
     messages.print(f"[green]done[/]  {what} ({time.perf_counter() - started:.1f} s)", highlight=False)
 
 
-def _train(resources: Resources, files: list[LabelledFile], plan: DemoPlan) -> FittedModel:
+def _train(resources: Resources, files: list[LabelledFile], plan: DemoPlan) -> TrainedModel:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from flows.demo import train_champion
@@ -93,7 +93,7 @@ def _train(resources: Resources, files: list[LabelledFile], plan: DemoPlan) -> F
         fitted = train_champion(resources, files, plan, show)
     seconds = time.perf_counter() - started
     messages.print(
-        f"[green]done[/]  {plan.architecture} trained on {len(files)} pictures, champion now: {fitted.card.version} "
+        f"[green]done[/]  {plan.preset.backbone} trained on {len(files)} pictures, champion now: {fitted.card.version} "
         f"({seconds:.1f} s)",
         highlight=False,
     )
@@ -112,7 +112,7 @@ def _score_hours(settings: Settings, start: datetime, hours: int) -> list[RunSum
     return summaries
 
 
-def _report(resources: Resources, fitted: FittedModel, summaries: list[RunSummary], start: datetime) -> None:
+def _report(resources: Resources, fitted: TrainedModel, summaries: list[RunSummary], start: datetime) -> None:
     from db.queries import load
     from flows.demo import HOURS
 
@@ -151,7 +151,7 @@ def _report(resources: Resources, fitted: FittedModel, summaries: list[RunSummar
         f"\nOn {metrics['n']} pictures of {fitted.card.data['validation_castings']} castings that it was not trained "
         f"on the model let {metrics['escapes']} of {metrics['defective']} defective pictures escape, falsely rejected "
         f"{metrics['false_rejects']} of {metrics['n'] - metrics['defective']} sound ones, and sent "
-        f"{metrics['review']} to review; AUROC {metrics['auroc']}.",
+        f"{metrics['review']} to review; AUROC {metrics['auroc']:.3f}.",
         highlight=False,
     )
     home = resources.settings.home

@@ -23,7 +23,9 @@ def network():
 def shown():
     pixels = np.stack([render(make_casting(seed, defective=seed % 2 == 1), size=64)[None] for seed in range(16)])
     labels = torch.arange(16) % 2
-    return LabelledPictures(pixels=torch.from_numpy(pixels), labels=labels, marks=torch.full((16, 2), torch.nan))
+    return LabelledPictures(
+        pixels=torch.from_numpy(pixels), labels=labels, castings=torch.arange(16), marks=torch.full((16, 2), torch.nan)
+    )
 
 
 @pytest.fixture(scope="module")

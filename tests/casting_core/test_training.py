@@ -1,9 +1,12 @@
 """Training: both classes or nothing, the same seed the same network, folded batch norms are given back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from casting_core.checkpoint import Checkpoint
 from casting_core.errors import InvalidDataset
 from casting_core.model import build_network
 from casting_core.preprocess import Preprocessing
@@ -11,6 +14,7 @@ from casting_core.training import (
     LabelledPictures,
     Recipe,
     class_weights,
+    rate_share,
     train,
     turn_and_mirror,
     unfold_batch_norm,
@@ -29,13 +33,16 @@ def dotted(count=24):
         x, y = generator.integers(12, SIDE - 20, 2)
         pixels[index, 0, y : y + 10, x : x + 10] = 255
         marks[index] = torch.tensor([(x + 5) / SIDE, (y + 5) / SIDE])
-    return LabelledPictures(pixels=torch.from_numpy(pixels), labels=labels, marks=marks)
+    return LabelledPictures(
+        pixels=torch.from_numpy(pixels), labels=labels, castings=torch.arange(count) // 2, marks=marks
+    )
 
 
-def trained(recipe, pictures=None, on_step=lambda _step: None):
+def trained(recipe, pictures=None, **options):
     torch.manual_seed(1)
-    pictures = pictures or dotted()
-    return train(build_network("resnet18"), pictures, recipe, Preprocessing(side=SIDE), device=CPU, on_step=on_step)
+    network = build_network("resnet18")
+    train(network, pictures or dotted(), recipe, Preprocessing(side=SIDE), device=CPU, **options)
+    return network
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another():
@@ -53,6 +60,54 @@ def test_the_loss_falls_and_the_steps_are_counted():
     assert np.mean([step.loss for step in steps[-3:]]) < np.mean([step.loss for step in steps[:3]])
 
 
+def test_a_run_that_goes_on_from_its_checkpoint_ends_where_an_undisturbed_one_does(tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(step):
+        if step.done == 13:
+            raise Killed
+
+    recipe = Recipe(epochs=2, crop_epochs=1, batch_size=4, weighting="castings", seed=3)
+    undisturbed = trained(recipe)
+    checkpoint = Checkpoint(path=tmp_path / "run.pt", key="this run")
+    with pytest.raises(Killed):
+        trained(recipe, checkpoint=checkpoint, on_step=kill)
+    steps = []
+    resumed = trained(recipe, checkpoint=checkpoint, on_step=steps.append)
+    assert steps[0].done == 13
+    state = resumed.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in undisturbed.state_dict().items())
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    checkpoint = Checkpoint(path=tmp_path / "run.pt", key="this run")
+    first = trained(Recipe(epochs=1), checkpoint=checkpoint).state_dict()
+    steps = []
+    again = trained(Recipe(epochs=1), checkpoint=checkpoint, on_step=steps.append).state_dict()
+    assert not steps
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("spoil", ["other run", "cut off"])
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_gone_on_from(tmp_path, spoil):
+    checkpoint = Checkpoint(path=tmp_path / "run.pt", key="this run")
+    checkpoint.save({"epoch": 1})
+    assert checkpoint.load() == {"epoch": 1}
+    if spoil == "other run":
+        checkpoint = replace(checkpoint, key="another")
+    else:
+        checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:100])
+    assert checkpoint.load() is None
+
+
+def test_the_learning_rate_of_the_plain_recipe_is_a_cosine_from_its_first_step():
+    shares = [rate_share(step, 100, warm_up=0.0) for step in range(100)]
+    assert shares[0] == 1.0
+    assert shares[50] == pytest.approx(0.5)
+    assert shares == sorted(shares, reverse=True)
+
+
 def test_crops_hold_the_mark_and_tell_nothing_by_their_place():
     from casting_core.training import _crop_batch
 
@@ -67,7 +122,7 @@ def test_crops_hold_the_mark_and_tell_nothing_by_their_place():
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_alone_is_refused_by_name(label):
     pictures = dotted(8)
-    alone = LabelledPictures(pixels=pictures.pixels, labels=torch.full((8,), label), marks=pictures.marks)
+    alone = replace(pictures, labels=torch.full((8,), label))
     with pytest.raises(InvalidDataset, match="defective" if label else "ok"):
         trained(Recipe(epochs=1), alone)
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from casting_core.errors import InvalidDataset
+from casting_core.presets import Preset
 from casting_core.synthetic_dataset import render_castings
 from casting_core.training import Recipe
 from flows import demo as story
@@ -18,9 +19,8 @@ from tests.flows.conftest import picture
 @pytest.fixture
 def small(monkeypatch):
     """A demonstration that takes seconds."""
-    plan = story.DemoPlan(
-        architecture="squeezenet1_1", pretrained="none", side=64, recipe=Recipe(epochs=1, crop_epochs=1)
-    )
+    preset = Preset(backbone="squeezenet1_1", side=64, split="group", recipe=Recipe(epochs=1, crop_epochs=1))
+    plan = story.DemoPlan(pretrained="none", preset=preset)
     monkeypatch.setattr(story, "SEEDED", 10)
     monkeypatch.setattr(story, "PARTS_PER_HOUR", 25)
     monkeypatch.setattr(story, "PICTURE_SIDE", 96)

@@ -1,0 +1,377 @@
+"""A training run: from a labelled data set to a model card with weights, and to predictions on castings never seen.
+
+Every fold trains a model without its castings and predicts them. With two or more folds the model that is published is
+then trained on all castings by the same recipe, so the predictions tell how such models do; with one fold it is the
+very model that predicted.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from casting_core.artifact import encode_weights, library_versions
+from casting_core.card import ModelCard, Serving, Thresholds, version_name
+from casting_core.checkpoint import Checkpoint
+from casting_core.evaluation import Costs, HeldOut, choose_thresholds, evaluate
+from casting_core.folds import split_folds
+from casting_core.images import Decoding, ImageGate
+from casting_core.model import pretrained_network
+from casting_core.pictures import Example, color_of, hash_files, prepare_pictures
+from casting_core.predictions import PREDICTIONS, write_predictions
+from casting_core.preprocess import Preprocessing
+from casting_core.presets import preset_named
+from casting_core.scoring import choose_hardware, network_scorer
+from casting_core.serving import choose_serving
+from casting_core.temperature import fit_temperature
+from casting_core.training import Epoch, Step, train
+from casting_core.validation import measure_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from casting_core.dataset import LabelledDataset
+    from casting_core.folds import Split
+    from casting_core.grouping import Grouping
+    from casting_core.pictures import PreparedPictures
+    from casting_core.presets import Preset
+    from casting_core.scoring import DeviceName, Hardware
+    from casting_core.training import LabelledPictures
+    from casting_core.types import Rejection
+
+__all__ = ["MANIFEST", "TrainedModel", "TrainingPlan", "train_examples", "train_model"]
+
+# The file's name in an artifact's folder.
+MANIFEST = "manifest.csv"
+_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What a person decides about a training run. What is None is as the preset has it.
+
+    `pretrained` is "imagenet", "none" or a file of weights. With 2 or more `folds` every casting is held out once; with
+    1 a fifth of them is. A `split` of "random" goes by image and leaks. With `quantise` 8-bit integers are tried too,
+    which takes longer than it saves where few pictures are judged.
+    """
+
+    preset: str = "robust"
+    backbone: str | None = None
+    pretrained: str = "imagenet"
+    folds: int = 5
+    seed: int = 0
+    split: Split | None = None
+    device: DeviceName = "auto"
+    costs: Costs = field(default_factory=Costs)
+    side: int | None = None
+    epochs: int | None = None
+    quantise: bool = False
+
+    def chosen_preset(self) -> Preset:
+        """The preset with what the plan changes of it. Raises InvalidInput for a name that there is not."""
+        preset = preset_named(self.preset)
+        recipe = replace(preset.recipe, seed=self.seed, epochs=self.epochs or preset.recipe.epochs)
+        return replace(
+            preset,
+            recipe=recipe,
+            backbone=self.backbone or preset.backbone,
+            side=self.side or preset.side,
+            split=self.split or preset.split,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A trained model, ready to be published.
+
+    `engine_files` are what its engine reads instead of the weights. `manifest` is the frozen input, as the CSV file
+    `uri,sha256,label,group,split`. `rejected` are training files that the image gate refused, by name. `history` is in
+    order of folds and epochs.
+    """
+
+    card: ModelCard
+    weights: bytes
+    engine_files: dict[str, bytes]
+    held_out: HeldOut
+    manifest: bytes
+    rejected: dict[str, Rejection]
+    history: tuple[Epoch, ...]
+
+    def files(self) -> dict[str, bytes]:
+        """What stands beside card and weights in the artifact's folder."""
+        return {**self.engine_files, MANIFEST: self.manifest, PREDICTIONS: write_predictions(self.held_out)}
+
+
+def train_model(
+    dataset: LabelledDataset,
+    grouping: Grouping,
+    plan: TrainingPlan,
+    *,
+    workdir: Path,
+    on_step: Callable[[Step], None] = lambda _step: None,
+) -> TrainedModel:
+    """Train, calibrate and evaluate a model on a data set whose castings are known.
+
+    What is in `workdir` is used again: decoded pictures, and the epochs that a killed run of the same plan has done.
+    Raises InvalidDataset when a class is missing, a class has fewer castings than folds or no file can be read,
+    UnknownArchitecture, and InvalidInput for weights of another architecture or a preset that there is not.
+    """
+    dataset.require_both_classes()
+    examples = [
+        Example(name=image.uri, label=image.label, casting=casting, read=partial(dataset.read, image))
+        for image, casting in zip(dataset.images, grouping.castings, strict=True)
+    ]
+    return train_examples(examples, plan.chosen_preset(), plan, workdir=workdir, on_step=on_step)
+
+
+def train_examples(
+    examples: Sequence[Example],
+    preset: Preset,
+    plan: TrainingPlan,
+    *,
+    workdir: Path,
+    on_step: Callable[[Step], None] = lambda _step: None,
+) -> TrainedModel:
+    """Do what `train_model` does, on examples and by a preset that need not have a name."""
+    decoding = Decoding(color=color_of(examples), side=preset.side)
+    preprocessing = Preprocessing(side=preset.side)
+    prepared = prepare_pictures(
+        examples, hash_files(examples), decoding=decoding, preprocessing=preprocessing, cache=workdir / "pictures"
+    )
+    labels, castings = prepared.pictures.labels.numpy(), prepared.pictures.castings.numpy()
+    folds = split_folds(labels, castings, folds=plan.folds, split=preset.split, seed=plan.seed)
+    manifest = write_manifest(prepared, folds)
+    run = _Run(
+        prepared=prepared,
+        folds=folds,
+        preset=preset,
+        pretrained=plan.pretrained,
+        hardware=choose_hardware(plan.device, half=True),
+        preprocessing=preprocessing,
+        workdir=workdir,
+        key=_key(manifest, preset, plan),
+        on_step=on_step,
+    )
+    networks, history = run.train_folds()
+    network = networks[0] if plan.folds == 1 else run.train_final()
+    weights = encode_weights(network.state_dict())
+    draft = _draft_card(
+        prepared=prepared,
+        preset=preset,
+        plan=plan,
+        decoding=decoding,
+        preprocessing=preprocessing,
+        weights=weights,
+        manifest=manifest,
+        folds=folds,
+    )
+    evaluated = _evaluate(network=network, networks=networks, draft=draft, prepared=prepared, folds=folds, plan=plan)
+    return TrainedModel(
+        card=evaluated.card,
+        weights=weights,
+        engine_files=evaluated.engine_files,
+        held_out=evaluated.held_out,
+        manifest=manifest,
+        rejected=prepared.rejected,
+        history=history,
+    )
+
+
+def write_manifest(prepared: PreparedPictures, folds: NDArray[np.int64]) -> bytes:
+    """Give the frozen input of a run: `uri,sha256,label,group,split`, split being `fold-0` and so on, or `training`."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("uri", "sha256", "label", "group", "split"))
+    for example, sha256, fold in zip(prepared.examples, prepared.sha256, folds.tolist(), strict=True):
+        split = f"fold-{fold}" if fold >= 0 else "training"
+        writer.writerow((example.name, sha256, example.label, example.casting, split))
+    return text.getvalue().encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """Trains the networks of one run, each with its checkpoint, and counts their steps together."""
+
+    prepared: PreparedPictures
+    folds: NDArray[np.int64]
+    preset: Preset
+    pretrained: str
+    hardware: Hardware
+    preprocessing: Preprocessing
+    workdir: Path
+    key: str
+    on_step: Callable[[Step], None]
+
+    def train_folds(self) -> tuple[list[torch.nn.Module], tuple[Epoch, ...]]:
+        """Train one network for each fold, without the castings that it holds out."""
+        networks: list[torch.nn.Module] = []
+        history: list[Epoch] = []
+        for fold in range(self.folds.max() + 1):
+            held_out = torch.from_numpy(self.folds == fold)
+            validation = self.prepared.pictures.part(held_out)
+            network, epochs = self._train(f"fold-{fold}", ~held_out, fold, validation)
+            networks.append(network)
+            history.extend(epochs)
+        return networks, tuple(history)
+
+    def train_final(self) -> torch.nn.Module:
+        """Train a network on everything."""
+        everything = torch.ones(len(self.folds), dtype=torch.bool)
+        return self._train("final", everything, int(self.folds.max()) + 1, None)[0]
+
+    def _train(
+        self, name: str, chosen: torch.Tensor, place: int, validation: LabelledPictures | None
+    ) -> tuple[torch.nn.Module, tuple[Epoch, ...]]:
+        torch.manual_seed(self.preset.recipe.seed)  # a head without weights begins with random ones
+        network = pretrained_network(self.preset.backbone, self.pretrained)
+        half = self.hardware.precision == torch.bfloat16
+
+        def validate(network: torch.nn.Module, epoch: Epoch) -> Epoch:
+            if validation is None:
+                return epoch
+            return measure_epoch(network, validation, self.preprocessing, epoch, device=self.hardware.device, half=half)
+
+        history = train(
+            network,
+            self.prepared.pictures.part(chosen),
+            self.preset.recipe,
+            self.preprocessing,
+            device=self.hardware.device,
+            half=half,
+            checkpoint=Checkpoint(path=self.workdir / f"{name}.pt", key=f"{self.key}-{name}"),
+            validate=validate,
+            on_step=partial(self._report, place),
+        )
+        return network.cpu(), tuple(replace(epoch, fold=place) for epoch in history)
+
+    def _report(self, place: int, step: Step) -> None:
+        networks = int(self.folds.max()) + 1
+        networks += networks > 1
+        self.on_step(replace(step, done=place * step.total + step.done, total=networks * step.total))
+
+
+def _key(manifest: bytes, preset: Preset, plan: TrainingPlan) -> str:
+    """Name everything that the weights depend on."""
+    source = Path(plan.pretrained)
+    start = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else plan.pretrained
+    said = json.dumps([asdict(preset), start, library_versions(), hashlib.sha256(manifest).hexdigest()], default=str)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _draft_card(
+    *,
+    prepared: PreparedPictures,
+    preset: Preset,
+    plan: TrainingPlan,
+    decoding: Decoding,
+    preprocessing: Preprocessing,
+    weights: bytes,
+    manifest: bytes,
+    folds: NDArray[np.int64],
+) -> ModelCard:
+    weights_sha256 = hashlib.sha256(weights).hexdigest()
+    trained_at = datetime.now(tz=UTC)
+    castings = prepared.pictures.castings.numpy()
+    return ModelCard(
+        version=version_name(trained_at, preset.backbone, weights_sha256),
+        trained_at=trained_at,
+        architecture=preset.backbone,
+        decoding=decoding,
+        preprocessing=preprocessing,
+        gate=ImageGate(),
+        temperature=1.0,
+        thresholds=Thresholds(),
+        serving=Serving(),
+        weights_sha256=weights_sha256,
+        libraries=library_versions(),
+        data={
+            "images": len(prepared.examples),
+            "castings": len(np.unique(castings)),
+            "validation_castings": len(np.unique(castings[folds >= 0])),
+            "rejected": len(prepared.rejected),
+            "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        },
+        training={
+            "preset": plan.preset,
+            "pretrained": Path(plan.pretrained).name,
+            "split": preset.split,
+            "folds": plan.folds,
+            **asdict(preset.recipe),
+        },
+        metrics={},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evaluated:
+    card: ModelCard
+    engine_files: dict[str, bytes]
+    held_out: HeldOut
+
+
+def _evaluate(
+    *,
+    network: torch.nn.Module,
+    networks: Sequence[torch.nn.Module],
+    draft: ModelCard,
+    prepared: PreparedPictures,
+    folds: NDArray[np.int64],
+    plan: TrainingPlan,
+) -> _Evaluated:
+    """Predict what each fold's network did not see; choose temperature, thresholds and how `network` is served."""
+    pictures = prepared.pictures
+    labels, chosen = pictures.labels.numpy(), np.flatnonzero(folds >= 0)
+    exact = _predict(networks, draft, pictures, folds, choose_hardware(plan.device, half=False))
+    card = draft.model_copy(update={"temperature": fit_temperature(labels[chosen], exact[chosen])})
+    served = choose_serving(
+        network,
+        card,
+        validation=pictures.part(torch.from_numpy(folds == 0)),
+        calibration=list(pictures.pixels[torch.from_numpy(folds != 0)].numpy()) if plan.quantise else (),
+        device=plan.device,
+    )
+    if len(networks) == 1:
+        p_defective = served.p_defective
+    else:
+        half = served.card.serving.precision == "bfloat16"
+        p_defective = _predict(networks, served.card, pictures, folds, choose_hardware(plan.device, half=half))[chosen]
+    held_out = HeldOut(
+        names=tuple(prepared.examples[place].name for place in chosen),
+        labels=labels[chosen],
+        castings=pictures.castings.numpy()[chosen],
+        p_defective=p_defective,
+        folds=folds[chosen],
+    )
+    thresholds = choose_thresholds(held_out, plan.costs)
+    metrics = evaluate(held_out, thresholds).to_json()
+    final = served.card.model_copy(update={"thresholds": thresholds, "metrics": metrics})
+    return _Evaluated(card=final, engine_files=served.files, held_out=held_out)
+
+
+def _predict(
+    networks: Sequence[torch.nn.Module],
+    card: ModelCard,
+    pictures: LabelledPictures,
+    folds: NDArray[np.int64],
+    hardware: Hardware,
+) -> NDArray[np.float64]:
+    """p_defective [N] of each picture by the network of its fold, as served; NaN of what is in no fold."""
+    p_defective = np.full(len(pictures), np.nan)
+    for fold, network in enumerate(networks):
+        places = np.flatnonzero(folds == fold)
+        scorer = network_scorer(copy.deepcopy(network), card, hardware, batch_size=_BATCH)
+        p_defective[places] = scorer.predict(list(pictures.pixels[places].numpy()))
+    return p_defective
