@@ -40,8 +40,10 @@ def start(data_folder: Path) -> URL:
 
 
 def stop(data_folder: Path) -> None:
-    """Let go of the server on `data_folder`; it stops unless another process still uses it."""
-    _server(data_folder).cleanup()
+    """Let go of the server on `data_folder`; it stops unless another process that lives still uses it."""
+    server = _server(data_folder)
+    _forget_dead_users(server)
+    server.cleanup()
 
 
 def answers(data_folder: Path) -> bool:

@@ -11,6 +11,8 @@ DatabaseError
 ├── WrongAlertState      what is asked does not fit how far the alert's life has gone
 ├── NothingToRollBack    no earlier champion to go back to
 ├── UnknownImages        labels for images that are not known
+├── BackupFailed         Postgres' own programs could not write or read a backup
+├── RestoreRefused       the database is not empty, or the file is no backup
 └── EmbeddedFailed       the embedded Postgres did not start
 """
 
@@ -65,3 +67,11 @@ class UnknownImages(DatabaseError):
 
 class EmbeddedFailed(DatabaseError):
     """The embedded Postgres did not start."""
+
+
+class BackupFailed(DatabaseError):
+    """Postgres' own programs could not write or read a backup."""
+
+
+class RestoreRefused(DatabaseError):
+    """The database is not empty, or the file is no backup; nothing was changed."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Text, cast, exc, func, insert, select, text, update
 
-from casting_core.types import Judgement, Prediction, RunSummary, ScoringRun, VerdictName
+from casting_core.types import Judgement, ModelId, Prediction, RunSummary, ScoringRun, VerdictName, Window
+from db.queries import load
 from db.schema import model, scoring_run
 
 if TYPE_CHECKING:
@@ -64,6 +65,17 @@ def mark_dead_runs(connection: Connection) -> list[UUID]:
         .returning(scoring_run.c.run_id)
     )
     return list(connection.execute(died).scalars())
+
+
+def any_alive(connection: Connection) -> bool:
+    """Whether some run is judging at this moment. Ask outside of a run's own sign of life."""
+    return int(connection.execute(load("alive_runs")).scalar_one()) > 0
+
+
+def covered(connection: Connection, *, window: Window, model_id: ModelId, lines: Sequence[str]) -> bool:
+    """Whether an earlier run has judged all of a window by this model and left nothing."""
+    question = {"since": window.since, "until": window.until, "model_id": model_id, "lines": list(lines)}
+    return bool(connection.execute(load("covered_window"), question).scalar_one())
 
 
 def record_discovery(

@@ -1,4 +1,4 @@
-"""Registers with a Prefect server what runs by itself: work pools, their queues, and the deployments."""
+"""Registers with a Prefect server what runs by itself or on demand: work pools, their queues, and the deployments."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 FlowError
 ├── ScoringIncomplete  some chunks of a run failed; their images stayed backlog
+├── SlicesIncomplete   some slices of a long window left images as backlog
 ├── ServiceFailed      something that a plant PC needs did not come up
 ├── AlreadyRunning     another `casting up` uses this home
 └── UnsafeAddress      a server would be open to the network without a password
@@ -14,6 +15,10 @@ class FlowError(Exception):
 
 class ScoringIncomplete(FlowError):
     """Some chunks of a run failed after all retries; the rest is written, their images stayed backlog."""
+
+
+class SlicesIncomplete(FlowError):
+    """Some slices of a long window left images as backlog; starting again passes over the others."""
 
 
 class ServiceFailed(FlowError):

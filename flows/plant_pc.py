@@ -17,6 +17,7 @@ import httpx
 
 from db import embedded, migrate
 from db.engine import check_connection, public_address
+from flows.dead_runs import mark_crashed
 from flows.errors import ServiceFailed, UnsafeAddress
 from flows.resources import open_database
 from flows.running import ProcessMark, Running, ServiceMark, forget, leftovers, only_one
@@ -232,6 +233,11 @@ def _bring_up(pc: PlantPC, record: _Record, stage: Stage, stopping: threading.Ev
                 look=look,
             )
             details.append(pc.ui_url)
+            if pc.own_server and _is_loopback(pc.settings.prefect_host):
+                with api(pc) as client:
+                    died = mark_crashed(client)
+                if died:
+                    details.append(f"{died} runs that had died are marked as crashed")
         with stage("Deployments") as details:
             details.append(_deploy(pc, look))
         with stage("Workers") as details:
@@ -320,7 +326,7 @@ def _end_leftovers(pc: PlantPC, say: Callable[[str], None]) -> None:
 
 def _refuse_unsafe_address(settings: Settings) -> None:
     host = settings.prefect_host
-    if settings.prefect_auth is None and host != "localhost" and not _is_loopback(host):
+    if settings.prefect_auth is None and not _is_loopback(host):
         raise UnsafeAddress(
             f"CASTING_PREFECT_HOST is {host}: whoever reaches that address could run code here. "
             "Set CASTING_PREFECT_AUTH to user:password, or leave the address at 127.0.0.1."
@@ -329,7 +335,7 @@ def _refuse_unsafe_address(settings: Settings) -> None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

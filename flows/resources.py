@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from casting_core.storage import open_store
 from db import embedded, migrate
+from db.backup import upgrade_with_backup
 from db.engine import database_url, make_engine
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ def open_engine(settings: Settings) -> Engine:
 def open_database(settings: Settings) -> Engine:
     """Connect to the plant's database and see that its schema fits; the embedded one is brought to this release's.
 
-    Raises DatabaseUnavailable, EmbeddedFailed, SchemaOutdated or SchemaNewer.
+    One that an older release has made is backed up before. Raises DatabaseUnavailable, EmbeddedFailed,
+    SchemaOutdated, SchemaNewer or BackupFailed.
     """
     engine = open_engine(settings)
     if settings.database_url is None:
-        migrate.upgrade(engine)
+        upgrade_with_backup(engine, settings.home.absolute() / "backups")
     else:
         migrate.check(engine)
     return engine

@@ -50,7 +50,15 @@ def score(
     Without times the window is the look-back until now, without lines it is all lines, without a version the model
     is the champion. Raises ScoringIncomplete when chunks still fail after all retries, and whatever keeps the run
     from beginning: no champion, a damaged artifact, a bucket that does not exist.
-    """
+
+    Args:
+        since: Begin of the window, with its time zone. Empty: the look-back before its end.
+        until: End of the window. Empty: now.
+        lines: Only these lines. Empty: all.
+        model: Version of the model that judges. Empty: the champion.
+        run_id: Leave it empty; programs name their run by it.
+
+    """  # Prefect shows the lines of Args beside the fields of its form.
     started = time.perf_counter()
     resources = open_resources(load_settings())
     run = ScoringRun(

@@ -24,13 +24,17 @@ def url() -> None:
 
 @app.command()
 def upgrade() -> None:
-    """Bring the database to this release's schema. Safe to run again, and from many machines at once."""
+    """Bring the database to this release's schema. Safe to run again, and from many machines at once.
+
+    The embedded one is backed up before. Back up one of your own yourself.
+    """
     from db import migrate
-    from flows.resources import open_engine
+    from flows.resources import open_database, open_engine
     from flows.settings import load_settings
 
     with plain_errors():
-        engine = open_engine(load_settings())
+        settings = load_settings()
+        engine = open_database(settings) if settings.database_url is None else open_engine(settings)
         migrate.upgrade(engine)
         messages.print(f"The database is at revision {migrate.check(engine)}, which is this release's.")
 

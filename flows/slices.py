@@ -1,0 +1,123 @@
+"""A long window judged slice by slice: resumable, with its progress shown, and giving way to the hourly job."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
+
+from casting_core.types import Window
+from db import models, runs
+from flows.errors import ScoringIncomplete, SlicesIncomplete
+from flows.resources import open_resources
+from flows.score import score
+from flows.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from casting_core.types import RegisteredModel
+    from flows.resources import Resources
+
+_POLL_SECONDS = 2.0
+# A run that never ends must not hold up a backfill for ever.
+_LONGEST_WAIT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceTotals:
+    """What became of a long window. `passed_over` slices were done by an earlier run."""
+
+    slices: int
+    passed_over: int
+    scored: int
+    quarantined: int
+
+
+def judge_in_slices(
+    *, since: datetime, until: datetime, lines: tuple[str, ...], model: str | None, slice_hours: float
+) -> SliceTotals:
+    """Judge a window slice by slice, oldest first; the slices that an earlier run has finished are passed over.
+
+    Raises InvalidInput for an empty window, UnknownModel or NoChampion, and SlicesIncomplete when images of some
+    slices stayed backlog after all retries.
+    """
+    resources = open_resources(load_settings())
+    with resources.engine.connect() as connection:
+        judge = models.find_model(connection, model) if model else models.champion(connection)
+    slices = list(cut(Window(since=resources.layout.floor(since), until=until), timedelta(hours=slice_hours)))
+    progress = _Progress(f"{len(slices)} slices by {judge.version}")
+    passed_over, scored, quarantined, failures = 0, 0, 0, []
+    for number, window in enumerate(slices):
+        if _finished(resources, window, judge, lines):
+            passed_over += 1
+        else:
+            _give_way(resources)
+            try:
+                summary = score(since=window.since, until=window.until, lines=list(lines), model=judge.version)
+            except ScoringIncomplete as error:
+                failures.append(str(error))
+            else:
+                scored += summary.scored
+                quarantined += summary.quarantined
+        progress.show((number + 1) / len(slices))
+    if failures:
+        raise SlicesIncomplete(
+            f"{len(failures)} of {len(slices)} slices left images as backlog; start it again, it passes over what is "
+            f"done. The first said: {failures[0]}"
+        )
+    return SliceTotals(slices=len(slices), passed_over=passed_over, scored=scored, quarantined=quarantined)
+
+
+def cut(window: Window, length: timedelta) -> Iterator[Window]:
+    """Cut a window into slices of a length; the last one may be shorter."""
+    begin = window.since.astimezone(UTC)
+    while begin < window.until:
+        end = min(begin + length, window.until.astimezone(UTC))
+        yield Window(since=begin, until=end)
+        begin = end
+
+
+def _finished(resources: Resources, window: Window, judge: RegisteredModel, lines: tuple[str, ...]) -> bool:
+    with resources.engine.connect() as connection:
+        return runs.covered(connection, window=window, model_id=judge.model_id, lines=lines)
+
+
+def _give_way(resources: Resources) -> None:
+    """Wait while another run judges: what is new goes before what is old."""
+    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+    told = False
+    while time.monotonic() < deadline:
+        with resources.engine.begin() as connection:
+            if not runs.any_alive(connection):
+                return
+        if not told:
+            get_run_logger().info("Another run is judging; the next slice waits for its end")
+            told = True
+        time.sleep(_POLL_SECONDS)
+
+
+class _Progress:
+    """A bar in Prefect's UI. A server that is away must not end the work, so nothing here fails."""
+
+    def __init__(self, what: str) -> None:
+        self._artifact: UUID | None = None
+        logger = get_run_logger()
+        try:
+            self._artifact = create_progress_artifact(progress=0.0, key="slices", description=what)
+        except Exception:
+            logger.warning("Progress cannot be shown in Prefect", exc_info=True)
+
+    def show(self, share: float) -> None:
+        if self._artifact is None:
+            return
+        logger = get_run_logger()
+        try:
+            update_progress_artifact(self._artifact, progress=round(100 * share, 1))
+        except Exception:
+            logger.warning("Progress could not be shown in Prefect", exc_info=True)

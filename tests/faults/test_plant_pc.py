@@ -1,0 +1,192 @@
+"""A plant PC from an empty home, as `casting up` runs it: everything is killed in mid-run, and nothing is lost."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from db import embedded
+from db.engine import make_engine
+from tests.flows.conftest import picture
+from tests.published import publish_model
+
+IMAGES = 120
+
+
+class PlantPC:
+    """A home of its own, and the commands that a person types on it."""
+
+    def __init__(self, **environment):
+        # Not below pytest's own folder: Postgres' own user may not look into that.
+        self.home = Path(tempfile.mkdtemp(prefix="casting-pc-"))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
+            "CASTING_HOME": str(self.home),
+            "CASTING_PREFECT_PORT": str(self.port),
+            "CASTING_SETTLE_SECONDS": "0",
+            "CASTING_CHUNK_SIZE": "4",
+            "CASTING_CHUNKS_IN_FLIGHT": "1",
+            "CASTING_DEVICE": "cpu",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "COLUMNS": "160",
+            **environment,
+        }
+        self.ups = []
+
+    def command(self, *arguments, timeout=120):
+        return subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "flows", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def up(self, *, seconds=240):
+        """Start `casting up` and return once it says that everything is up, with what it said."""
+        output = self.home / f"up-{len(self.ups)}.txt"
+        with output.open("w") as file:
+            command = [sys.executable, "-m", "flows", "up"]
+            process = subprocess.Popen(command, env=self.environment, stdout=file, stderr=file)  # noqa: S603
+        self.ups.append(process)
+        deadline = time.monotonic() + seconds
+        while "Everything is up" not in output.read_text():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.1)
+        return output.read_text()
+
+    def kill_everything(self):
+        """Kill the supervisor, all that it has started, and Postgres; return how many processes that were."""
+        supervisor = psutil.Process(self.ups[-1].pid)
+        victims = [supervisor, *supervisor.children(recursive=True)]
+        postmaster = psutil.Process(int((self.home / "postgres" / "postmaster.pid").read_text().split()[0]))
+        victims += [postmaster, *postmaster.children()]
+        for victim in victims:
+            victim.send_signal(signal.SIGKILL)
+        psutil.wait_procs(victims, timeout=10)
+        return len(victims)
+
+    def api(self, method, path, body=None):
+        answer = httpx.request(method, f"http://127.0.0.1:{self.port}/api{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def run_deployment(self, name, parameters=None):
+        deployment = self.api("GET", f"/deployments/name/{name}")
+        return self.api("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters or {}})
+
+    def state_of(self, run):
+        return self.api("GET", f"/flow_runs/{run['id']}")["state"]
+
+    def sql(self, query):
+        engine = make_engine(embedded.address(self.home / "postgres"))
+        try:
+            with engine.connect() as connection:
+                return connection.exec_driver_sql(query).all()
+        finally:
+            engine.dispose()
+
+    def publish(self, **options):
+        engine = make_engine(embedded.address(self.home / "postgres"))
+        publish_model(engine, (self.home / "models").as_uri(), **options)
+        engine.dispose()
+
+    def drop_images(self, count=IMAGES, *, line="cam1"):
+        folder = self.home / "bucket" / line / datetime.now(tz=UTC).strftime("%Y/%m/%d/%H")
+        folder.mkdir(parents=True, exist_ok=True)
+        content = picture(3, side=300)
+        for number in range(count):
+            (folder / f"P{number:04d}.jpg").write_bytes(content)
+
+    def close(self):
+        self.command("down")
+        for process in self.ups:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def pc():
+    # A schedule that does not fire while the test looks; it starts runs itself.
+    pc = PlantPC(CASTING_SCORE_CRON="0 0 29 2 *")
+    yield pc
+    pc.close()
+
+
+def eventually(condition, *, what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+    return value
+
+
+def test_from_an_empty_home_one_command_brings_everything_up(pc):
+    said = pc.up()
+    for part in ("Database", "Prefect server", "Deployments", "Workers", f"http://127.0.0.1:{pc.port}"):
+        assert part in said
+    status = pc.command("status", "--json")
+    assert status.returncode == 0, status.stdout + status.stderr
+    checks = {check["name"]: check for check in json.loads(status.stdout)["checks"]}
+    assert set(checks) == {"casting up", "database", "Prefect server", "deployments", "workers"}
+    assert "score/hourly" in checks["deployments"]["text"]
+    assert "backfill/on-demand" in checks["deployments"]["text"]
+
+
+def test_a_second_one_says_that_it_is_running_already(pc):
+    second = pc.command("up")
+    assert second.returncode == 1
+    assert f"already running on {pc.home}: see http://127.0.0.1:{pc.port}" in second.stderr
+
+
+def test_everything_is_killed_in_the_middle_of_a_run_and_comes_back_with_nothing_lost(pc):
+    pc.publish(architecture="resnet18", side=224)
+    pc.drop_images()
+    run = pc.run_deployment("score/hourly")
+    eventually(lambda: pc.sql("SELECT count(*) FROM verdict")[0][0] >= 8, what="some verdicts stand")
+    assert pc.kill_everything() >= 6
+    assert pc.command("status").returncode == 1
+
+    said = pc.up()
+
+    assert "was killed" in said or "1 runs that had died are marked as crashed" in said
+    assert pc.state_of(run)["type"] == "CRASHED"
+    ((left,),) = pc.sql("SELECT count(*) FROM verdict")
+    assert 8 <= left < IMAGES, "the run was to be caught in the middle"
+    second = pc.run_deployment("score/hourly")
+    state = eventually(
+        lambda: (s := pc.state_of(second)) and s["type"] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED") and s,
+        what="the next run ends",
+    )
+    assert state["type"] == "COMPLETED", state
+    assert pc.sql("SELECT count(*), count(DISTINCT image_id) FROM verdict") == [(IMAGES, IMAGES)]
+    assert pc.sql("SELECT state FROM scoring_run ORDER BY started_at") == [("died",), ("completed",)]
+
+
+def test_down_stops_everything_from_elsewhere(pc):
+    left = psutil.Process(pc.ups[-1].pid).children(recursive=True)
+    assert pc.command("down").returncode == 0
+    assert pc.ups[-1].wait(10) == 0
+    _, alive = psutil.wait_procs(left, timeout=10)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert not embedded.answers(pc.home / "postgres")
+    assert pc.command("status").returncode == 1
+    again = pc.command("down")
+    assert (again.returncode, "Nothing runs" in again.stderr) == (0, True)
