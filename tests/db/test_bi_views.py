@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 import db
 from tests.db.builders import rows
