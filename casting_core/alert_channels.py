@@ -47,6 +47,11 @@ class Channel:
     least_severity: Severity = "warning"
     lines: tuple[str, ...] = ()
 
+    @property
+    def service(self) -> str:
+        """The scheme of its URL, such as `slack`: all of it that is no secret."""
+        return self.url.partition("://")[0].lower()
+
     def takes(self, severity: Severity, lines: Sequence[str]) -> bool:
         """Whether an alert of these lines, none for the whole plant, is sent here."""
         severe = severity == "critical" or self.least_severity == "warning"

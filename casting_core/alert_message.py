@@ -47,10 +47,10 @@ def compose(alert: Alert, event: AlertEvent, *, key: str, timezone: tzinfo, link
     Times are told in `timezone`. `link` is a page about the alert; `{alert_id}`, `{line}` and `{kind}` in it are
     filled in.
     """
-    title = _title(alert, event)
+    title = title_of(alert, event)
     where = None if link is None else fill_link(link, alert)
     paragraphs = [
-        *_told(alert, event, timezone),
+        *describe(alert, event, timezone=timezone),
         *([where] if where else []),
         f"Alert {alert.alert_id}, {alert.finding.severity}. Key {key}",
     ]
@@ -108,13 +108,15 @@ def fill_link(link: str, alert: Alert) -> str:
     return link.format(alert_id=alert.alert_id, line=alert.finding.line, kind=alert.finding.kind)
 
 
-def _title(alert: Alert, event: AlertEvent) -> str:
+def title_of(alert: Alert, event: AlertEvent) -> str:
+    """The one line that a lock screen shows."""
     finding = alert.finding
     match event.event:
         case "opened":
             return f"CRITICAL · {headline(finding)}" if finding.severity == "critical" else headline(finding)
         case "updated":
-            return f"Now {finding.severity}: {headline(finding)}"
+            changed = f"Now {finding.severity}" if "severity" in event.details else "News"
+            return f"{changed}: {headline(finding)}"
         case "reopened":
             return f"Again: {headline(finding)}"
         case "acknowledged":
@@ -144,8 +146,8 @@ def _short(alert: Alert, event: AlertEvent, title: str, timezone: tzinfo) -> str
     return f"{title}{since}.{looked}"
 
 
-def _told(alert: Alert, event: AlertEvent, timezone: tzinfo) -> Iterator[str]:
-    """The body, paragraph by paragraph: what, since when, how sure, how many, which, what now."""
+def describe(alert: Alert, event: AlertEvent, *, timezone: tzinfo) -> Iterator[str]:
+    """Tell of an event, line by line: what, since when, how sure, how many, which, what now."""
     finding = alert.finding
     if event.event == "resolved":
         yield f"Over since {_clock(event.at, alert.opened_at, timezone)}. {_sentence(event.why)}"
@@ -156,6 +158,8 @@ def _told(alert: Alert, event: AlertEvent, timezone: tzinfo) -> Iterator[str]:
         yield f"{event.who} says: {_sentence(event.why)}"
         yield what_it_is(finding)
         return
+    if event.event != "opened":
+        yield _sentence(event.why)
     yield what_it_is(finding)
     yield from rate_words(finding)
     if finding.since is not None:

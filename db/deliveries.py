@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from casting_core.alert_types import AlertId, EventId
 from db.queries import load
-from db.schema import delivery, snooze
+from db.schema import delivery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +40,19 @@ class Delivery:
     key: str
     payload: Mapping[str, Any]
     attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """How far a message about an alert has come on a channel."""
+
+    channel: str
+    event: str
+    created_at: datetime
+    attempts: int
+    delivered_at: datetime | None
+    last_error: str | None
+    in_digest: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +90,7 @@ def queue_delivery(
     connection.execute(insert(delivery).values(values))
 
 
-def drop_untold(connection: Connection, alert_id: AlertId) -> set[str]:
+def drop_held(connection: Connection, alert_id: AlertId) -> set[str]:
     """Take back an alert's messages that a snooze still holds; return the channels that so never heard of it."""
     held = delete(delivery).where(
         delivery.c.alert_id == alert_id,
@@ -89,21 +102,19 @@ def drop_untold(connection: Connection, alert_id: AlertId) -> set[str]:
     return set(connection.execute(held.returning(delivery.c.channel)).scalars())
 
 
-def snoozed_until(connection: Connection, line: str) -> datetime | None:
-    """When the snooze of a line ends, or None where there is none. A snooze of '' holds for every line."""
-    latest = select(func.max(snooze.c.until)).where(
-        snooze.c.line.in_([line, ""]), snooze.c.since <= func.now(), snooze.c.until > func.now()
-    )
-    until: datetime | None = connection.execute(latest).scalar_one()
-    return until
-
-
 def channels_with_due(connection: Connection) -> list[str]:
     """The channels for which a message is due now."""
     due = select(delivery.c.channel).where(
         delivery.c.delivered_at.is_(None), delivery.c.next_attempt_at <= func.clock_timestamp()
     )
     return sorted(connection.execute(due.distinct()).scalars())
+
+
+def drop_of_this_transaction(connection: Connection, alert_id: AlertId, *, but: str) -> None:
+    """Take back an alert's messages that this very transaction has written, on all channels but one."""
+    # now() is when the transaction began, for every row that it writes.
+    fresh = delivery.c.alert_id == alert_id, delivery.c.created_at == func.now(), delivery.c.channel != but
+    connection.execute(delete(delivery).where(*fresh))
 
 
 def channels_told(connection: Connection, alert_id: AlertId) -> set[str]:
@@ -177,6 +188,12 @@ def undelivered(connection: Connection, *, since: datetime) -> list[Undelivered]
     """What was written since a time and has not been delivered although it was due, by channel."""
     rows = connection.execute(load("undelivered"), {"since": since, "never": NEVER})
     return [Undelivered(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public way to a dictionary
+
+
+def deliveries_of(connection: Connection, alert_id: AlertId) -> list[Sending]:
+    """What channels have been sent of an alert, oldest first."""
+    rows = connection.execute(load("deliveries_of"), {"alert_id": alert_id})
+    return [Sending(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public way to a dictionary
 
 
 def _delivery(row: Row[Any]) -> Delivery:

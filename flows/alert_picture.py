@@ -9,6 +9,5 @@ if TYPE_CHECKING:
     from flows.resources import Resources
 
 
-def draw_picture(_resources: Resources, _alert_id: AlertId, *, title: str) -> bytes | None:
+def draw_picture(_resources: Resources, _alert_id: AlertId) -> bytes | None:
     """Draw an alert's chart as PNG; None for the kinds that have no rate to show."""
-    del title

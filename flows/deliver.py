@@ -126,7 +126,7 @@ def _send(resources: Resources, claimed: Delivery) -> None:
         raise ChannelFailed(f"{claimed.channel} is not set any more; see CASTING_ALERT_URLS.")
     picture = None
     if claimed.attempts < _TRIES_WITH_PICTURE and "digest_of" not in claimed.payload:
-        picture = draw_picture(resources, claimed.alert_id, title=message.title)
+        picture = draw_picture(resources, claimed.alert_id)
     send_message(channel, message, picture=picture, seconds=settings.alert_timeout_seconds)
 
 

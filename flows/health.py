@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,16 +17,22 @@ from casting_core.model import load_network
 from casting_core.scoring import cpu_has_bfloat16
 from casting_core.storage import open_store
 from db import migrate, models
+from db.deliveries import Undelivered, undelivered
 from db.engine import check_connection, public_address
 from db.errors import DatabaseError
+from flows.outbox import PREFECT
 from flows.resources import open_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Engine
 
     from flows.settings import Settings
+
+
+# What was given up longer ago is history.
+_UNDELIVERED_SHOWN = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +119,38 @@ def _engine(settings: Settings) -> Iterator[Engine]:
         engine.dispose()
 
 
+def check_alerts(settings: Settings) -> Finding:
+    """Does somebody hear of alerts, and has everybody got what was sent?"""
+    try:
+        with _engine(settings) as engine, engine.connect() as connection:
+            missing = undelivered(connection, since=datetime.now(tz=UTC) - _UNDELIVERED_SHOWN)
+    except (DatabaseError, SQLAlchemyError):
+        return Finding(well=False, text="The outbox cannot be read; mend the database first.")
+    names = [channel.name for channel in settings.channels]
+    if missing:
+        return Finding(well=False, text="; ".join(_undelivered_words(each, names) for each in missing))
+    if not names:
+        return Finding(well=True, text="no channel set (CASTING_ALERT_URLS), so nobody hears of alerts but by asking")
+    return Finding(well=True, text=f"{len(names)} channels, nothing undelivered: {', '.join(names)}")
+
+
+def _undelivered_words(missing: Undelivered, names: Sequence[str]) -> str:
+    since = f"{missing.oldest:%Y-%m-%d %H:%M} UTC"
+    count = f"{missing.waiting} messages wait" if missing.waiting else f"{missing.given_up} messages were given up"
+    if missing.channel not in (*names, PREFECT):
+        return f"{count} for the channel {missing.channel} since {since}, but it is not set any more"
+    told = f"{count} for the channel {missing.channel} since {since}, after {missing.attempts} tries"
+    if missing.last_error:
+        told += f" ({missing.last_error.rstrip('.')})"
+    remedy = "casting alerts deliver" if missing.channel == PREFECT else f"casting alerts test {missing.channel}"
+    return f"{told}. Try: {remedy}"
+
+
 CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "database": check_database,
     "bucket": check_bucket,
     "model": check_model,
     "device": check_device,
     "Prefect": check_prefect,
+    "alerts": check_alerts,
 }

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from casting_core.alert_message import compose
 from casting_core.alert_wording import lines_of
-from db.deliveries import channels_told, drop_untold, queue_delivery, snoozed_until
+from db.deliveries import channels_told, drop_held, drop_of_this_transaction, queue_delivery
+from db.snoozes import snoozed_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,11 @@ def alert_outbox(settings: Settings) -> Callable[[Connection, Alert, AlertEvent]
             taken = [each.name for each in settings.channels if each.takes(alert.finding.severity, lines)]
             channels += [each.name for each in settings.channels if each.name in taken or each.name in told]
         held = snoozed_until(connection, alert.finding.line)
-        never_heard = drop_untold(connection, alert.alert_id) if event.event == "resolved" else set()
+        never_heard: set[str] = set()
+        if event.event == "resolved":
+            never_heard = drop_held(connection, alert.alert_id)
+            # What was over before it could be told is told once, as over.
+            drop_of_this_transaction(connection, alert.alert_id, but=PREFECT)
         for channel in channels:
             if channel in never_heard:
                 continue
@@ -61,11 +66,11 @@ def alert_outbox(settings: Settings) -> Callable[[Connection, Alert, AlertEvent]
 def is_told(alert: Alert, event: AlertEvent) -> bool:
     """Whether people are told of a change.
 
-    Not of what an alert about many lines tells of already, nor of mere numbers that have moved.
+    Not of what an alert about many lines tells of already, nor that late parts have moved when a chart signalled.
     """
     if alert.part_of is not None or event.event == "snoozed":
         return False
-    return event.event != "updated" or "severity" in event.details
+    return event.event != "updated" or not event.details.get("recomputed")
 
 
 def message_timezone(settings: Settings) -> ZoneInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,6 +49,11 @@ def fail(message: str) -> None:
     """Say what went wrong and end the command."""
     messages.print("[bold red]Error:[/]", Text(message), highlight=False, soft_wrap=True)
     raise typer.Exit(code=1)
+
+
+def as_utc(moment: datetime | None) -> datetime | None:
+    """A time as a person types it: without a time zone it is UTC."""
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def print_json(value: Any) -> None:

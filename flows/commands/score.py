@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 
-from flows.commands.console import JsonFlag, messages, plain_errors, print_json, print_table
+from flows.commands.console import JsonFlag, as_utc, messages, plain_errors, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def score(
     with plain_errors():
         settings = load_settings()
         configure_prefect(settings, verbose=verbose)
-        summary = run_scoring(settings, since=_utc(since), until=_utc(until), lines=line, model=model)
+        summary = run_scoring(settings, since=as_utc(since), until=as_utc(until), lines=line, model=model)
     if json:
         print_json(summary.to_json())
     else:
@@ -101,7 +101,3 @@ def _rows(summary: RunSummary) -> list[tuple[str, int]]:
         ("keys that fit no layout", summary.unmatched_keys),
         ("too young, left for the next run", summary.unsettled),
     ]
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from casting_core.alert_types import Finding
-from db import alerts, deliveries
+from db import alerts, deliveries, snoozes
 from tests.db.builders import at_once, backend_pid, kill_backend, rows, value
 
 NOW = datetime(2026, 11, 23, 8, 20, tzinfo=UTC)
@@ -164,7 +164,7 @@ def test_what_a_snooze_holds_waits_for_its_end_and_is_taken_back_when_all_is_ove
                 last_error=None,
             )
         ]
-        assert deliveries.drop_untold(connection, alert_id) == {"mail"}
+        assert deliveries.drop_held(connection, alert_id) == {"mail"}
     assert send_all(engine, "chat") == ["k2"]
     assert value(engine, "SELECT count(*) FROM delivery") == 1
 
@@ -182,7 +182,7 @@ def test_a_snooze_holds_for_its_line_and_time(engine, line, begins, ends, snooze
             text("INSERT INTO snooze (line, since, until, who, why) VALUES (:line, :since, :until, 'Ada', 'set up')"),
             {"line": line, "since": now + timedelta(hours=begins), "until": until},
         )
-        assert deliveries.snoozed_until(connection, "line-a") == (until if snoozed else None)
+        assert snoozes.snoozed_until(connection, "line-a") == (until if snoozed else None)
 
 
 def test_what_never_arrives_is_given_up_and_stays_visible(engine, queue):

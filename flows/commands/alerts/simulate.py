@@ -1,4 +1,4 @@
-"""`casting alerts`: what the alarms promise, and how fast they are."""
+"""`casting alerts simulate`: what the alarms promise, and how fast they are."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ from flows.commands.console import JsonFlag, plain_errors, print_json, print_tab
 if TYPE_CHECKING:
     from casting_core.alarm_simulation import Comparison
 
-app = typer.Typer(help="Alerts: what they promise, and how fast they are.", no_args_is_help=True)
 
-
-@app.callback()
-def alerts() -> None:
-    """Keep `simulate` a command of its own however many others there are."""
-
-
-@app.command()
 def simulate(
     p0: Annotated[float, typer.Option(help="Baseline: defectives per part while all is well, such as 0.02.")],
     ratio: Annotated[float, typer.Option(help="The climb to design for, as a multiple of the baseline.")] = 2.0,
