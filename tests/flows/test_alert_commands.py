@@ -66,7 +66,7 @@ def opened(plant):
                 finding,
                 at=NOW,
                 who="watch",
-                why="The chart passed its limit.",
+                why="It passed its limit.",
                 outbox=alert_outbox(settings),
             )
 
