@@ -104,6 +104,12 @@ def read_artifact(
     return Artifact(url=url, card=card, weights=tensors, engine_files=files, sha256=sha256)
 
 
+def read_file(url: str, name: str, *, options: Mapping[str, Any] | None = None) -> bytes:
+    """Read one file of an artifact's folder. Raises ArtifactMissing, StorageUnavailable or StorageDenied."""
+    filesystem, folder = fsspec.core.url_to_fs(url, **dict(options or {}))
+    return _read(filesystem, f"{folder}/{name}")
+
+
 def _check_same(published: bytes, card: bytes, url: str) -> None:
     if published != card:
         raise ArtifactCorrupt(f"{url} holds another model already; versions are never overwritten.")

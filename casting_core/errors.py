@@ -4,12 +4,12 @@ CastingError
 ├── InvalidInput            a value given by a person or a file cannot be used
 │   ├── InvalidLayout       a key layout that cannot be listed or parsed
 │   ├── InvalidDataset      a folder or manifest that cannot be trained on
-│   └── InvalidChannel      a channel for alerts that is written wrongly
+│   ├── InvalidChannel      a channel for alerts that is written wrongly
 ├── ChannelFailed           a channel refused a message or did not answer; worth another try
 ├── StorageError
 │   ├── StorageUnavailable  storage did not answer, or answered 5xx; worth another try
 │   ├── StorageDenied       credentials missing, wrong, or without the right
-│   └── BucketMissing       the bucket or root folder does not exist
+│   ├── BucketMissing       the bucket or root folder does not exist
 └── ModelError
     ├── ArtifactMissing     no artifact at that place
     ├── ArtifactCorrupt     bytes differ from the registered ones, or do not parse

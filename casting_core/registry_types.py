@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from casting_core.types import ImageId, Label, RegisteredModel
 
+RetrainOutcome = Literal["too_few_labels", "candidate", "promoted"]
 ModelEventName = Literal["registered", "promoted", "retired", "rolled_back"]
 
 
@@ -84,3 +86,28 @@ class GoldenImage:
     label: Label
     casting: int
     part_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainSummary:
+    """What one retraining came to, and why. Versions are None where the run ended before there was such a model.
+
+    `images` were labelled and could be had, `left_out` could not or contradict one another, `new_labels` no completed
+    retraining had been given before. `checks` are the gate's, as plain JSON values.
+    """
+
+    retrain_id: UUID
+    outcome: RetrainOutcome | Literal["already_running"]
+    why: str
+    images: int = 0
+    new_labels: int = 0
+    left_out: int = 0
+    training_castings: int = 0
+    golden_castings: int = 0
+    challenger: str | None = None
+    champion: str | None = None
+    checks: tuple[Mapping[str, Any], ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as plain JSON values."""
+        return asdict(self) | {"retrain_id": str(self.retrain_id), "checks": [dict(check) for check in self.checks]}

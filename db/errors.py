@@ -13,6 +13,7 @@ DatabaseError
 ├── UnknownImages        labels for images that are not known
 ├── BackupFailed         Postgres' own programs could not write or read a backup
 ├── RestoreRefused       the database is not empty, or the file is no backup
+├── RetrainingLost       another retraining took this one for dead
 └── EmbeddedFailed       the embedded Postgres did not start
 """
 
@@ -63,6 +64,10 @@ class UnknownImages(DatabaseError):
     def __init__(self, message: str, uris: tuple[str, ...]) -> None:
         super().__init__(message)
         self.uris = uris
+
+
+class RetrainingLost(DatabaseError):
+    """A retraining lost its lock, and another one began; it may not decide anything any more."""
 
 
 class EmbeddedFailed(DatabaseError):

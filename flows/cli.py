@@ -8,6 +8,7 @@ from flows.commands import audit, backup, demo, deploy, doctor, predict, score, 
 from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 from flows.commands.labels import app as labels_app
+from flows.commands.models import app as models_app
 
 app = typer.Typer(
     name="casting",
@@ -31,3 +32,4 @@ app.command("deploy")(deploy.deploy)
 app.add_typer(database_app, name="db")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(labels_app, name="labels")
+app.add_typer(models_app, name="models")

@@ -5,7 +5,8 @@ FlowError
 ├── SlicesIncomplete   some slices of a long window left images as backlog
 ├── ServiceFailed      something that a plant PC needs did not come up
 ├── AlreadyRunning     another `casting up` uses this home
-└── UnsafeAddress      a server would be open to the network without a password
+├── UnsafeAddress      a server would be open to the network without a password
+└── NoGoldenSet        there is nothing to compare models on
 """
 
 
@@ -31,3 +32,7 @@ class AlreadyRunning(FlowError):
 
 class UnsafeAddress(FlowError):
     """A server would be open to the network without a password."""
+
+
+class NoGoldenSet(FlowError):
+    """Models are to be compared, and no golden set was frozen yet."""
