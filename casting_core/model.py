@@ -1,4 +1,4 @@
-"""Networks: any torchvision classifier with a head for two classes."""
+"""Networks: any torchvision classifier with a head for two classes, or its first layers with a local head."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torchvision import models
 
 from casting_core.errors import ArtifactCorrupt, InvalidInput, UnknownArchitecture
+from casting_core.local_network import LocalNetwork, cut_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from casting_core.artifact import Artifact
 
+LOCAL = "-local"
 # What torchvision calls the part of a classifier that depends on the number of classes.
 _HEADS = frozenset({"classifier", "fc", "head", "heads"})
 # Batch norm's counter of training steps: nothing here reads it, and older files lack it.
@@ -33,7 +35,13 @@ _USUAL = (
 
 
 def build_network(architecture: str) -> torch.nn.Module:
-    """Build a torchvision classifier by name with random weights and two outputs. Raises UnknownArchitecture."""
+    """Build a network by name with random weights and two outputs. Raises UnknownArchitecture.
+
+    The name is one of torchvision's classifiers; with "-local" behind it a local head replaces the last layers.
+    """
+    if architecture.endswith(LOCAL):
+        name = architecture.removesuffix(LOCAL)
+        return LocalNetwork(*cut_body(build_network(name), name=name))
     # A network with side heads returns something else than logits.
     options = {"aux_logits": False, "init_weights": True} if architecture in ("googlenet", "inception_v3") else {}
     known = models.list_models(module=models)
@@ -65,6 +73,9 @@ def pretrained_network(architecture: str, source: str | Path) -> torch.nn.Module
     `source` is "imagenet" (torchvision's download), "none", or a file with a state dict of the same architecture,
     read as numbers only. Raises InvalidInput when the file is not one, or is of another architecture.
     """
+    if architecture.endswith(LOCAL):
+        name = architecture.removesuffix(LOCAL)
+        return LocalNetwork(*cut_body(pretrained_network(name, source), name=name))
     network = build_network(architecture)
     if str(source) == "none":
         return network

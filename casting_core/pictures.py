@@ -15,9 +15,9 @@ from PIL import Image
 
 from casting_core.errors import InvalidDataset
 from casting_core.images import Decoding, ImageGate, is_grey, read_image
+from casting_core.labelled import LabelledPictures
 from casting_core.preprocess import prepare
 from casting_core.survey import parallel
-from casting_core.training import LabelledPictures
 from casting_core.types import Rejection
 
 if TYPE_CHECKING:

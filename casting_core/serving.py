@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from casting_core.card import Thresholds
+    from casting_core.labelled import LabelledPictures
     from casting_core.scoring import DeviceName
-    from casting_core.training import LabelledPictures
 
 __all__ = ["Served", "choose_serving"]
 

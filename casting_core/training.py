@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from casting_core.batch_norm import unfold_batch_norm
 from casting_core.errors import InvalidDataset
 from casting_core.folds import casting_weights
+from casting_core.labelled import LabelledFeatures, LabelledPictures
 from casting_core.preprocess import Preprocessing, normalise, symmetry
 
 if TYPE_CHECKING:
@@ -27,32 +29,6 @@ Weighting = Literal["images", "classes", "castings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledPictures:
-    """Prepared pictures, decoded once: `pixels` uint8 [N, 1 or 3, S, S], `labels` int64 [N] with 1 for defective.
-
-    Pictures of one casting carry the same number in `castings`, int64 [N]. `marks` float32 [N, 2] says where people
-    marked a defect, as (x, y) in 0..1 of the picture; NaN where nobody did.
-    """
-
-    pixels: torch.Tensor
-    labels: torch.Tensor
-    castings: torch.Tensor
-    marks: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def part(self, chosen: torch.Tensor) -> LabelledPictures:
-        """Give the pictures for which a mask [N] is true."""
-        return LabelledPictures(
-            pixels=self.pixels[chosen],
-            labels=self.labels[chosen],
-            castings=self.castings[chosen],
-            marks=self.marks[chosen],
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train.
 
@@ -62,6 +38,8 @@ class Recipe:
 
     `weighting` says what weighs the same: images; the classes, by weights in the loss; or within each class every
     casting, by drawing the pictures of an epoch so.
+
+    With `frozen_body` only a local head is trained, on what the body makes of each picture and its turned copies.
 
     `crop_epochs` come first, on crops around marked defects and as many crops of sound parts: a network without
     pretrained weights would need thousands of steps to find out where to look.
@@ -76,6 +54,8 @@ class Recipe:
     warm_up: float = 0.1
     symmetry: bool = True
     weighting: Weighting = "classes"
+    label_smoothing: float = 0.0
+    frozen_body: bool = False
     seed: int = 0
 
 
@@ -100,7 +80,7 @@ class Epoch:
     fold: int = 0
 
 
-def check_trainable(pictures: LabelledPictures) -> None:
+def check_trainable(pictures: LabelledPictures | LabelledFeatures) -> None:
     """Raise InvalidDataset unless both classes are there."""
     defective = int(pictures.labels.sum())
     if defective in (0, len(pictures)):
@@ -113,7 +93,7 @@ def check_trainable(pictures: LabelledPictures) -> None:
 
 def train(
     network: nn.Module,
-    pictures: LabelledPictures,
+    pictures: LabelledPictures | LabelledFeatures,
     recipe: Recipe,
     preprocessing: Preprocessing,
     *,
@@ -154,7 +134,7 @@ class _Run:
     def __init__(
         self,
         network: nn.Module,
-        pictures: LabelledPictures,
+        pictures: LabelledPictures | LabelledFeatures,
         recipe: Recipe,
         preprocessing: Preprocessing,
         *,
@@ -170,7 +150,7 @@ class _Run:
         self._network = network.to(device).to(memory_format=torch.channels_last)
         self._pictures, self._recipe, self._preprocessing = pictures, recipe, preprocessing
         self._device, self._half, self._on_step = device, half, on_step
-        self._crop_epochs = recipe.crop_epochs if not bool(torch.isnan(pictures.marks).any(dim=1).all()) else 0
+        self._crop_epochs = recipe.crop_epochs if _has_marks(pictures) else 0
         self._steps = math.ceil(len(pictures) / recipe.batch_size)
         self._shares = (
             casting_weights(pictures.labels.numpy(), pictures.castings.numpy())
@@ -179,7 +159,7 @@ class _Run:
         )
         # The rarer class weighs more, so that a line with few defects does not teach "always ok".
         weight = class_weights(pictures.labels).to(device) if recipe.weighting == "classes" else None
-        self._loss_of = nn.CrossEntropyLoss(weight=weight)
+        self._loss_of = nn.CrossEntropyLoss(weight=weight, label_smoothing=recipe.label_smoothing)
         self._optimiser = self._new_optimiser()
 
     @property
@@ -189,6 +169,8 @@ class _Run:
 
     def begin(self) -> None:
         """Make the network trainable."""
+        if isinstance(self._pictures, LabelledFeatures):
+            return  # a frozen body is not trained
         sample = torch.split(self._pictures.pixels[:128], self._recipe.batch_size)
         unfold_batch_norm(self._network, (normalise(batch.to(self._device), self._preprocessing) for batch in sample))
 
@@ -209,18 +191,25 @@ class _Run:
         for done, indices in enumerate(self._batches(), start=first):
             share = rate_share(done - phase_first, phase_steps, warm_up=self._recipe.warm_up)
             self._optimiser.param_groups[0]["lr"] = rate * share
-            batch = (_crop_batch if in_crops else _whole_batch)(self._pictures, indices, self._generator)
-            losses.append(self._step(batch, self._pictures.labels[indices].to(self._device)))
+            inputs = self._inputs(indices, in_crops=in_crops)
+            losses.append(self._step(inputs, self._pictures.labels[indices].to(self._device)))
             total = self._steps * self.epochs
             self._on_step(Step(done=done + 1, total=total, epoch=self.epoch, loss=losses[-1]))
         return float(np.mean(losses))
 
-    def _step(self, batch: torch.Tensor, labels: torch.Tensor) -> float:
+    def _inputs(self, indices: torch.Tensor, *, in_crops: bool) -> torch.Tensor:
+        if isinstance(self._pictures, LabelledFeatures):
+            copies = torch.from_numpy(self._generator.integers(len(self._pictures.maps), size=len(indices)))
+            return self._pictures.maps[copies, indices].to(self._device).float()
+        batch = (_crop_batch if in_crops else _whole_batch)(self._pictures, indices, self._generator)
         if self._recipe.symmetry:
             batch = turn_and_mirror(batch, self._generator)
+        return normalise(batch.to(self._device), self._preprocessing)
+
+    def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> float:
         # bfloat16 trains as well as float32 here and twice as fast, on cards and on processors that have it.
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
-            logits = self._network(normalise(batch.to(self._device), self._preprocessing))
+            logits = self._network(inputs)
         loss = self._loss_of(logits.float(), labels)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -297,46 +286,6 @@ def turn_and_mirror(batch: torch.Tensor, generator: np.random.Generator) -> torc
     return turned
 
 
-@torch.no_grad()
-def unfold_batch_norm(network: nn.Module, batches: Iterator[torch.Tensor]) -> int:
-    """Give batch norms that were folded into their convolutions statistics of their own again; return how many.
-
-    Weights published with batch norm folded in carry mean 0 and variance 1. Training would first normalise the folded
-    scale away and so destroy them. For activations with mean m and variance v, setting running mean m, running
-    variance v, weight w * sqrt(v + eps) / sqrt(1 + eps) and bias b + w * m / sqrt(1 + eps) leaves the network's output
-    the same to rounding, and lets it be trained. `batches` are normalised inputs [B, 3, S, S]; they are read only when
-    something is folded.
-    """
-    folded = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and _is_folded(module)]
-    if not folded:
-        return 0
-    sums: dict[nn.Module, torch.Tensor] = {
-        module: torch.zeros(3, module.num_features, dtype=torch.float64) for module in folded
-    }
-
-    def add(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        values = inputs[0].double().transpose(0, 1).flatten(1)
-        count = torch.full((values.shape[0],), float(values.shape[1]), dtype=torch.float64)
-        sums[module] += torch.stack([count, values.sum(1).cpu(), values.square().sum(1).cpu()])
-
-    handles = [module.register_forward_pre_hook(add) for module in folded]
-    network.eval()
-    for batch in batches:
-        network(batch)
-    for handle in handles:
-        handle.remove()
-    for module in folded:
-        count, total, squares = sums[module].to(module.weight.device)
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp(min=1e-10)
-        scale = module.weight / math.sqrt(1 + module.eps)
-        module.bias.add_((scale * mean).float())
-        module.weight.copy_(scale * (variance + module.eps).sqrt())
-        _statistics(module.running_mean).copy_(mean)
-        _statistics(module.running_var).copy_(variance)
-    return len(folded)
-
-
 def measure_faster(run: dict[str, Callable[[], object]], *, rounds: int = 3) -> str:
     """Return the name of the callable with the least time over several rounds, each warmed up once."""
     best = dict.fromkeys(run, math.inf)
@@ -347,6 +296,10 @@ def measure_faster(run: dict[str, Callable[[], object]], *, rounds: int = 3) -> 
             if round_:
                 best[name] = min(best[name], time.perf_counter() - started)
     return min(best, key=lambda name: best[name])
+
+
+def _has_marks(pictures: LabelledPictures | LabelledFeatures) -> bool:
+    return isinstance(pictures, LabelledPictures) and not bool(torch.isnan(pictures.marks).any(dim=1).all())
 
 
 def _whole_batch(pictures: LabelledPictures, indices: torch.Tensor, _generator: np.random.Generator) -> torch.Tensor:
@@ -371,15 +324,3 @@ def _crop_batch(pictures: LabelledPictures, indices: torch.Tensor, generator: np
         x, y = (int(value) for value in corner)
         crops.append(pictures.pixels[index, :, y : y + crop, x : x + crop])
     return torch.stack(crops)
-
-
-def _is_folded(module: nn.BatchNorm2d) -> bool:
-    mean, variance = _statistics(module.running_mean), _statistics(module.running_var)
-    trained = not bool((module.weight == 1).all() and (module.bias == 0).all())
-    return trained and bool((mean == 0).all()) and bool((variance == 1).all())
-
-
-def _statistics(tensor: torch.Tensor | None) -> torch.Tensor:
-    if tensor is None:
-        raise InvalidDataset("A batch norm without running statistics cannot be trained here; take another network.")
-    return tensor

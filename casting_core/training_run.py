@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,20 +23,17 @@ import torch
 
 from casting_core.artifact import encode_weights, library_versions
 from casting_core.card import ModelCard, Serving, Thresholds, version_name
-from casting_core.checkpoint import Checkpoint
-from casting_core.evaluation import Costs, HeldOut, choose_thresholds, evaluate
+from casting_core.evaluation import HeldOut, choose_thresholds, evaluate
+from casting_core.fold_training import FoldTraining
 from casting_core.folds import split_folds
 from casting_core.images import Decoding, ImageGate
-from casting_core.model import pretrained_network
 from casting_core.pictures import Example, color_of, hash_files, prepare_pictures
 from casting_core.predictions import PREDICTIONS, write_predictions
 from casting_core.preprocess import Preprocessing
-from casting_core.presets import preset_named
 from casting_core.scoring import choose_hardware, network_scorer
 from casting_core.serving import choose_serving
 from casting_core.temperature import fit_temperature
-from casting_core.training import Epoch, Step, train
-from casting_core.validation import measure_epoch
+from casting_core.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,12 +41,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from casting_core.dataset import LabelledDataset
-    from casting_core.folds import Split
     from casting_core.grouping import Grouping
+    from casting_core.labelled import LabelledPictures
     from casting_core.pictures import PreparedPictures
     from casting_core.presets import Preset
-    from casting_core.scoring import DeviceName, Hardware
-    from casting_core.training import LabelledPictures
+    from casting_core.scoring import Hardware
+    from casting_core.training import Epoch, Step
     from casting_core.types import Rejection
 
 __all__ = ["MANIFEST", "TrainedModel", "TrainingPlan", "train_examples", "train_model"]
@@ -57,40 +54,6 @@ __all__ = ["MANIFEST", "TrainedModel", "TrainingPlan", "train_examples", "train_
 # The file's name in an artifact's folder.
 MANIFEST = "manifest.csv"
 _BATCH = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingPlan:
-    """What a person decides about a training run. What is None is as the preset has it.
-
-    `pretrained` is "imagenet", "none" or a file of weights. With 2 or more `folds` every casting is held out once; with
-    1 a fifth of them is. A `split` of "random" goes by image and leaks. With `quantise` 8-bit integers are tried too,
-    which takes longer than it saves where few pictures are judged.
-    """
-
-    preset: str = "robust"
-    backbone: str | None = None
-    pretrained: str = "imagenet"
-    folds: int = 5
-    seed: int = 0
-    split: Split | None = None
-    device: DeviceName = "auto"
-    costs: Costs = field(default_factory=Costs)
-    side: int | None = None
-    epochs: int | None = None
-    quantise: bool = False
-
-    def chosen_preset(self) -> Preset:
-        """The preset with what the plan changes of it. Raises InvalidInput for a name that there is not."""
-        preset = preset_named(self.preset)
-        recipe = replace(preset.recipe, seed=self.seed, epochs=self.epochs or preset.recipe.epochs)
-        return replace(
-            preset,
-            recipe=recipe,
-            backbone=self.backbone or preset.backbone,
-            side=self.side or preset.side,
-            split=self.split or preset.split,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,15 +110,15 @@ def train_examples(
 ) -> TrainedModel:
     """Do what `train_model` does, on examples and by a preset that need not have a name."""
     decoding = Decoding(color=color_of(examples), side=preset.side)
-    preprocessing = Preprocessing(side=preset.side)
+    preprocessing = Preprocessing(side=preset.side, rectify=preset.rectify)
     prepared = prepare_pictures(
         examples, hash_files(examples), decoding=decoding, preprocessing=preprocessing, cache=workdir / "pictures"
     )
     labels, castings = prepared.pictures.labels.numpy(), prepared.pictures.castings.numpy()
     folds = split_folds(labels, castings, folds=plan.folds, split=preset.split, seed=plan.seed)
     manifest = write_manifest(prepared, folds)
-    run = _Run(
-        prepared=prepared,
+    networks, network, history = FoldTraining(
+        pictures=prepared.pictures,
         folds=folds,
         preset=preset,
         pretrained=plan.pretrained,
@@ -164,9 +127,7 @@ def train_examples(
         workdir=workdir,
         key=_key(manifest, preset, plan),
         on_step=on_step,
-    )
-    networks, history = run.train_folds()
-    network = networks[0] if plan.folds == 1 else run.train_final()
+    ).run()
     weights = encode_weights(network.state_dict())
     draft = _draft_card(
         prepared=prepared,
@@ -201,68 +162,6 @@ def write_manifest(prepared: PreparedPictures, folds: NDArray[np.int64]) -> byte
     return text.getvalue().encode()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """Trains the networks of one run, each with its checkpoint, and counts their steps together."""
-
-    prepared: PreparedPictures
-    folds: NDArray[np.int64]
-    preset: Preset
-    pretrained: str
-    hardware: Hardware
-    preprocessing: Preprocessing
-    workdir: Path
-    key: str
-    on_step: Callable[[Step], None]
-
-    def train_folds(self) -> tuple[list[torch.nn.Module], tuple[Epoch, ...]]:
-        """Train one network for each fold, without the castings that it holds out."""
-        networks: list[torch.nn.Module] = []
-        history: list[Epoch] = []
-        for fold in range(self.folds.max() + 1):
-            held_out = torch.from_numpy(self.folds == fold)
-            validation = self.prepared.pictures.part(held_out)
-            network, epochs = self._train(f"fold-{fold}", ~held_out, fold, validation)
-            networks.append(network)
-            history.extend(epochs)
-        return networks, tuple(history)
-
-    def train_final(self) -> torch.nn.Module:
-        """Train a network on everything."""
-        everything = torch.ones(len(self.folds), dtype=torch.bool)
-        return self._train("final", everything, int(self.folds.max()) + 1, None)[0]
-
-    def _train(
-        self, name: str, chosen: torch.Tensor, place: int, validation: LabelledPictures | None
-    ) -> tuple[torch.nn.Module, tuple[Epoch, ...]]:
-        torch.manual_seed(self.preset.recipe.seed)  # a head without weights begins with random ones
-        network = pretrained_network(self.preset.backbone, self.pretrained)
-        half = self.hardware.precision == torch.bfloat16
-
-        def validate(network: torch.nn.Module, epoch: Epoch) -> Epoch:
-            if validation is None:
-                return epoch
-            return measure_epoch(network, validation, self.preprocessing, epoch, device=self.hardware.device, half=half)
-
-        history = train(
-            network,
-            self.prepared.pictures.part(chosen),
-            self.preset.recipe,
-            self.preprocessing,
-            device=self.hardware.device,
-            half=half,
-            checkpoint=Checkpoint(path=self.workdir / f"{name}.pt", key=f"{self.key}-{name}"),
-            validate=validate,
-            on_step=partial(self._report, place),
-        )
-        return network.cpu(), tuple(replace(epoch, fold=place) for epoch in history)
-
-    def _report(self, place: int, step: Step) -> None:
-        networks = int(self.folds.max()) + 1
-        networks += networks > 1
-        self.on_step(replace(step, done=place * step.total + step.done, total=networks * step.total))
-
-
 def _key(manifest: bytes, preset: Preset, plan: TrainingPlan) -> str:
     """Name everything that the weights depend on."""
     source = Path(plan.pretrained)
@@ -286,9 +185,9 @@ def _draft_card(
     trained_at = datetime.now(tz=UTC)
     castings = prepared.pictures.castings.numpy()
     return ModelCard(
-        version=version_name(trained_at, preset.backbone, weights_sha256),
+        version=version_name(trained_at, preset.architecture, weights_sha256),
         trained_at=trained_at,
-        architecture=preset.backbone,
+        architecture=preset.architecture,
         decoding=decoding,
         preprocessing=preprocessing,
         gate=ImageGate(),

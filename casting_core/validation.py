@@ -10,10 +10,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
+from casting_core.labelled import LabelledFeatures
 from casting_core.preprocess import Preprocessing, normalise
 
 if TYPE_CHECKING:
-    from casting_core.training import Epoch, LabelledPictures
+    from casting_core.labelled import LabelledPictures
+    from casting_core.training import Epoch
 
 __all__ = ["measure_epoch"]
 
@@ -23,7 +25,7 @@ _BATCH = 32
 @torch.inference_mode()
 def measure_epoch(
     network: torch.nn.Module,
-    validation: LabelledPictures,
+    validation: LabelledPictures | LabelledFeatures,
     preprocessing: Preprocessing,
     epoch: Epoch,
     *,
@@ -32,9 +34,13 @@ def measure_epoch(
 ) -> Epoch:
     """Add loss and AUROC on held-out pictures of both classes to what is known of an epoch."""
     logits = []
-    for batch in torch.split(validation.pixels, _BATCH):
+    for places in torch.split(torch.arange(len(validation)), _BATCH):
+        if isinstance(validation, LabelledFeatures):
+            inputs = validation.maps[0, places].to(device).float()
+        else:
+            inputs = normalise(validation.pixels[places].to(device), preprocessing)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-            logits.append(network(normalise(batch.to(device), preprocessing)).float().cpu())
+            logits.append(network(inputs).float().cpu())
     outputs = torch.cat(logits)
     margins = (outputs[:, 1] - outputs[:, 0]).numpy()
     return replace(

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from casting_core import openvino_engine, serving
+from casting_core.labelled import LabelledPictures
 from casting_core.model import build_network
 from casting_core.preprocess import Preprocessing
 from casting_core.scoring import cpu_has_bfloat16
 from casting_core.serving import choose_serving
 from casting_core.synthetic import make_casting, render
-from casting_core.training import LabelledPictures
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from casting_core.batch_norm import unfold_batch_norm
 from casting_core.checkpoint import Checkpoint
 from casting_core.errors import InvalidDataset
+from casting_core.labelled import LabelledPictures
 from casting_core.model import build_network
 from casting_core.preprocess import Preprocessing
 from casting_core.training import (
-    LabelledPictures,
     Recipe,
     class_weights,
     rate_share,
     train,
     turn_and_mirror,
-    unfold_batch_norm,
 )
 
 CPU = torch.device("cpu")
