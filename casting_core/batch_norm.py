@@ -57,6 +57,8 @@ def unfold_batch_norm(network: nn.Module, batches: Iterator[torch.Tensor]) -> in
 
 
 def _is_folded(module: nn.BatchNorm2d) -> bool:
+    if not module.affine:
+        return False
     mean, variance = _statistics(module.running_mean), _statistics(module.running_var)
     trained = not bool((module.weight == 1).all() and (module.bias == 0).all())
     return trained and bool((mean == 0).all()) and bool((variance == 1).all())

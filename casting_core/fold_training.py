@@ -14,7 +14,7 @@ from casting_core.features import extract_features, fit_scale
 from casting_core.labelled import LabelledFeatures
 from casting_core.local_network import LocalNetwork
 from casting_core.model import pretrained_network
-from casting_core.training import Epoch, Step, train
+from casting_core.training import Step, train
 from casting_core.validation import measure_epoch
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from casting_core.evaluation_evidence import Epoch
     from casting_core.labelled import LabelledPictures
     from casting_core.preprocess import Preprocessing
     from casting_core.presets import Preset

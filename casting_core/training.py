@@ -15,6 +15,7 @@ from torch import nn
 
 from casting_core.batch_norm import unfold_batch_norm
 from casting_core.errors import InvalidDataset
+from casting_core.evaluation_evidence import Epoch
 from casting_core.folds import casting_weights
 from casting_core.labelled import LabelledFeatures, LabelledPictures
 from casting_core.preprocess import Preprocessing, normalise, symmetry
@@ -67,17 +68,6 @@ class Step:
     total: int
     epoch: int
     loss: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """What one epoch (from 1) of one fold came to; None where it was not measured."""
-
-    epoch: int
-    training_loss: float
-    validation_loss: float | None = None
-    validation_auroc: float | None = None
-    fold: int = 0
 
 
 def check_trainable(pictures: LabelledPictures | LabelledFeatures) -> None:

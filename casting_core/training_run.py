@@ -23,6 +23,7 @@ import torch
 
 from casting_core.artifact import encode_weights, library_versions
 from casting_core.card import ModelCard, Serving, Thresholds, version_name
+from casting_core.cross_fitting import cross_fit_thresholds
 from casting_core.evaluation import HeldOut, choose_thresholds, evaluate
 from casting_core.fold_training import FoldTraining
 from casting_core.folds import split_folds
@@ -41,12 +42,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from casting_core.dataset import LabelledDataset
+    from casting_core.evaluation_evidence import Epoch
     from casting_core.grouping import Grouping
     from casting_core.labelled import LabelledPictures
     from casting_core.pictures import PreparedPictures
     from casting_core.presets import Preset
     from casting_core.scoring import Hardware
-    from casting_core.training import Epoch, Step
+    from casting_core.training import Step
     from casting_core.types import Rejection
 
 __all__ = ["MANIFEST", "TrainedModel", "TrainingPlan", "train_examples", "train_model"]
@@ -255,7 +257,8 @@ def _evaluate(
         folds=folds[chosen],
     )
     thresholds = choose_thresholds(held_out, plan.costs)
-    metrics = evaluate(held_out, thresholds).to_json()
+    apart = {"thresholds_from_other_folds": cross_fit_thresholds(held_out, plan.costs)}
+    metrics = evaluate(held_out, thresholds).to_json() | apart
     final = served.card.model_copy(update={"thresholds": thresholds, "metrics": metrics})
     return _Evaluated(card=final, engine_files=served.files, held_out=held_out)
 

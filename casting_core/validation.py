@@ -14,8 +14,8 @@ from casting_core.labelled import LabelledFeatures
 from casting_core.preprocess import Preprocessing, normalise
 
 if TYPE_CHECKING:
+    from casting_core.evaluation_evidence import Epoch
     from casting_core.labelled import LabelledPictures
-    from casting_core.training import Epoch
 
 __all__ = ["measure_epoch"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import audit, backup, demo, deploy, doctor, predict, score, up
+from flows.commands import audit, backup, demo, deploy, doctor, predict, score, train, up
 from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 from flows.commands.labels import app as labels_app
@@ -25,6 +25,7 @@ app.command("status")(up.status)
 app.command("score")(score.score)
 app.command("predict")(predict.predict)
 app.command("audit")(audit.audit)
+app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

@@ -2,10 +2,16 @@
 
 import csv
 import io
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -24,6 +30,7 @@ from casting_core.training_run import TrainingPlan, train_examples, train_model
 
 PRESET = Preset(backbone="squeezenet1_1", side=64, split="group", recipe=Recipe(epochs=1))
 PLAN = TrainingPlan(preset="test", pretrained="none", folds=2, device="cpu")
+ONE_FOLD = TrainingPlan(preset="test", pretrained="none", folds=1, device="cpu")
 
 
 def picture(number, *, color=False):
@@ -55,7 +62,8 @@ def test_a_model_reproduces_its_held_out_predictions_through_the_serving_path(tm
     url, sha256 = publish_artifact(tmp_path.as_uri(), card=trained.card, weights=trained.weights)
     scorer = load_scorer(read_artifact(url, expected_sha256=sha256), device="cpu")
     held_out = trained.held_out
-    assert evaluate(held_out, trained.card.thresholds).to_json() == trained.card.metrics
+    found = evaluate(held_out, trained.card.thresholds).to_json()
+    assert {name: trained.card.metrics[name] for name in found} == found
     assert len(held_out) == (24 if folds == 2 else (held_out.folds == 0).sum())
     outcomes = scorer.judge({each.name: each.read() for each in shown})
     p_defective = np.array([outcomes[name].p_defective for name in held_out.names])
@@ -173,3 +181,64 @@ def test_a_preset_that_there_is_not_is_refused(tmp_path):
     dataset = folder_of(tmp_path / "data", 4)
     with pytest.raises(InvalidInput, match="There is no preset 'sturdy'; take seed or robust"):
         train_model(dataset, grouping_of(range(4)), TrainingPlan(preset="sturdy"), workdir=tmp_path)
+
+
+_KILLED_RUN = """
+import sys
+from pathlib import Path
+from casting_core.training_run import train_examples
+from tests.casting_core.test_training_run import ONE_FOLD, examples, many_epochs
+train_examples(examples(), many_epochs(), ONE_FOLD, workdir=Path(sys.argv[1]))
+"""
+
+
+def many_epochs():
+    return Preset(backbone="squeezenet1_1", side=64, split="group", recipe=Recipe(epochs=10))
+
+
+def test_a_run_killed_in_the_middle_goes_on_and_gives_the_same_model(tmp_path):
+    command = [sys.executable, "-c", _KILLED_RUN, str(tmp_path / "killed")]
+    killed = subprocess.Popen(command, cwd=Path(__file__).parents[2])  # noqa: S603 - this very Python
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "fold-0.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    steps = []
+    resumed = train_examples(examples(), many_epochs(), ONE_FOLD, workdir=tmp_path / "killed", on_step=steps.append)
+    undisturbed = train_examples(examples(), many_epochs(), ONE_FOLD, workdir=tmp_path / "undisturbed")
+    assert 1 < steps[0].done <= steps[0].total
+    assert resumed.weights == undisturbed.weights
+    assert resumed.history == undisturbed.history
+
+
+def weights_of(architecture, path):
+    torch.manual_seed(4)
+    torch.save(build_network(architecture).state_dict(), path)
+    return str(path)
+
+
+def test_a_frozen_body_stays_as_it_was_and_its_features_are_computed_once(tmp_path, monkeypatch):
+    from casting_core import features
+
+    start = weights_of("mobilenet_v2", tmp_path / "start.pth")
+    recipe = Recipe(epochs=2, weighting="castings", label_smoothing=0.04, frozen_body=True)
+    preset = Preset(backbone="mobilenet_v2", side=96, split="group", recipe=recipe, rectify=True)
+    plan = TrainingPlan(preset="test", pretrained=start, folds=2, device="cpu")
+    trained = train_examples(examples(), preset, plan, workdir=tmp_path / "run")
+    assert trained.card.architecture == "mobilenet_v2-local"
+    assert trained.card.preprocessing.rectify
+    before, after = torch.load(start, weights_only=True), safetensors.torch.load(trained.weights)
+    assert torch.equal(before["features.0.0.weight"], after["body.0.0.weight"])
+    assert not torch.equal(after["head.scale.running_var"], torch.ones(96))
+    monkeypatch.setattr(features, "_extract", lambda *_args, **_more: pytest.fail("computed again"))
+    again = train_examples(examples(), preset, plan, workdir=tmp_path / "run")
+    assert again.weights == trained.weights
+
+
+def test_without_weights_there_is_no_body_to_freeze_so_all_of_it_is_trained(tmp_path):
+    recipe = Recipe(epochs=1, frozen_body=True)
+    preset = Preset(backbone="squeezenet1_1", side=64, split="group", recipe=recipe)
+    trained = train_examples(examples(), preset, PLAN, workdir=tmp_path)
+    assert trained.card.architecture == "squeezenet1_1-local"
+    assert not (tmp_path / "features").exists()
