@@ -16,9 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.resources import close_resources
-from tests.benchmarks import discovery, memory, scoring, writing
+from tests.benchmarks import discovery, memory, scoring, training, writing
 
-BENCHMARKS = {"scoring": scoring.run, "memory": memory.run, "discovery": discovery.run, "writing": writing.run}
+BENCHMARKS = {
+    "scoring": scoring.run,
+    "memory": memory.run,
+    "discovery": discovery.run,
+    "writing": writing.run,
+    "training": training.run,
+}
 
 
 def main() -> None:

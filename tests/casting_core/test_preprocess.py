@@ -9,7 +9,8 @@ from PIL import Image
 from pydantic import ValidationError
 from torchvision.transforms import functional
 
-from casting_core.preprocess import Preprocessing, fit_square, normalise, stack
+from casting_core.disc import find_disc
+from casting_core.preprocess import Preprocessing, fit_square, normalise, prepare, stack, symmetry
 from casting_core.synthetic import make_casting, render
 
 CASTING = Image.fromarray(render(make_casting(1, defective=True), size=96))
@@ -103,3 +104,28 @@ def test_grey_and_the_same_picture_in_colour_give_the_same_batch():
 def test_preprocessing_that_no_picture_survives_is_refused(wrong):
     with pytest.raises(ValidationError):
         Preprocessing(**wrong)
+
+
+def test_a_stretched_casting_is_made_round_again_wherever_it_lies():
+    casting = Image.fromarray(render(make_casting(3, defective=False), size=400))
+    frame = Image.new("L", (512, 512), 90)
+    frame.paste(casting.resize((300, 400)), (150, 60))
+    squares = [prepare(picture, Preprocessing(side=224, rectify=True))[0] for picture in (casting, frame)]
+    found = [find_disc(square) for square in squares]
+    for disc in found:
+        lengths = np.linalg.svd(disc.axes, compute_uv=False)
+        assert lengths == pytest.approx([0.93 / 2, 0.93 / 2], rel=0.05)
+        assert disc.center == pytest.approx([0.5, 0.5], abs=0.02)
+    # The same casting looks the same, but for what resampling costs.
+    assert np.corrcoef(squares[0].ravel(), squares[1].ravel())[0, 1] > 0.95
+
+
+def test_a_picture_without_a_disc_is_fitted_as_a_whole():
+    stripes = Image.fromarray(np.tile(np.arange(128, dtype=np.uint8) // 16 * 30, (96, 1)))
+    assert np.array_equal(prepare(stripes, Preprocessing(side=64, rectify=True)), fit_square(stripes, 64))
+
+
+def test_the_eight_symmetries_are_all_different_and_the_first_is_none():
+    batch = torch.arange(16).reshape(1, 1, 4, 4)
+    assert torch.equal(symmetry(batch, 0), batch)
+    assert len({tuple(symmetry(batch, index).flatten().tolist()) for index in range(8)}) == 8
