@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
             command.upgrade(_config(connection), revision)
             if revision in ("head", head_revision()):
                 view_files.create(connection)
+                grant(connection)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -48,6 +50,12 @@ def downgrade(engine: Engine, revision: str) -> None:
         _refuse_newer(current_revision(connection))
         view_files.drop(connection)
         command.downgrade(_config(connection), revision)
+
+
+def grant(connection: Connection) -> None:
+    """Give each role its rights in this database, as `db/grants.sql` says."""
+    grants = resources.files("db").joinpath("grants.sql").read_text(encoding="utf-8")
+    connection.connection.cursor().execute(grants)
 
 
 def check(engine: Engine) -> str:

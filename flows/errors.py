@@ -3,6 +3,7 @@
 FlowError
 ├── ScoringIncomplete  some chunks of a run failed; their images stayed backlog
 ├── SlicesIncomplete   some slices of a long window left images as backlog
+├── RollupsWrong       roll-ups differ from a recount
 ├── ServiceFailed      something that a plant PC needs did not come up
 ├── AlreadyRunning     another `casting up` uses this home
 ├── UnsafeAddress      a server would be open to the network without a password
@@ -20,6 +21,10 @@ class ScoringIncomplete(FlowError):
 
 class SlicesIncomplete(FlowError):
     """Some slices of a long window left images as backlog; starting again passes over the others."""
+
+
+class RollupsWrong(FlowError):
+    """Roll-ups differ from a recount of what they sum up."""
 
 
 class ServiceFailed(FlowError):

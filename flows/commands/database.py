@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from flows.commands.console import JsonFlag, messages, plain_errors, print_json, print_table
+from flows.commands.console import JsonFlag, fail, messages, plain_errors, print_json, print_table
 
 app = typer.Typer(help="The database: its address, its migrations, and queries.", no_args_is_help=True)
 
@@ -37,6 +39,47 @@ def upgrade() -> None:
         engine = open_database(settings) if settings.database_url is None else open_engine(settings)
         migrate.upgrade(engine)
         messages.print(f"The database is at revision {migrate.check(engine)}, which is this release's.")
+
+
+@app.command()
+def refresh(
+    every: Annotated[bool, typer.Option("--all", help="Count everything anew, not only what changed.")] = False,
+) -> None:
+    """Bring the roll-ups up to date. The hourly job does it too; views are exact without it, only slower."""
+    from db import rollups
+    from flows.resources import open_engine
+    from flows.settings import load_settings
+
+    with plain_errors():
+        engine = open_engine(load_settings())
+        if every:
+            with engine.begin() as connection:
+                rollups.mark_all(connection)
+        messages.print(f"{rollups.refresh(engine)} days of lines were counted anew.")
+
+
+@app.command()
+def check(
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m"], help="Leave earlier months out. Default: all of history.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Prove that the roll-ups equal a recount, and that images = scored + quarantined + backlog. Else exit code 1."""
+    from db.rollup_check import check_rollups
+    from flows.resources import open_engine
+    from flows.settings import load_settings
+
+    with plain_errors():
+        wrong = list(check_rollups(open_engine(load_settings()), since=since.date() if since else None))
+    if json:
+        print_json([asdict(difference) for difference in wrong])
+    else:
+        for difference in wrong:
+            typer.echo(str(difference))
+    if wrong:
+        fail(f"{len(wrong)} hours differ from a recount. Count them anew: casting db refresh --all")
+    messages.print("The roll-ups equal a recount; images = scored + quarantined + backlog.")
 
 
 @app.command()

@@ -8,9 +8,9 @@ FROM (
         CASE WHEN starts < ends OR clock.now::time >= starts THEN clock.now::date ELSE clock.now::date - 1 END AS day,
         CASE WHEN starts < ends THEN clock.now::time >= starts AND clock.now::time < ends
              ELSE clock.now::time >= starts OR clock.now::time < ends END AS is_on
-    FROM public.shift
+    FROM bi.shift_plan AS plan
     CROSS JOIN LATERAL (SELECT moment AT TIME ZONE time_zone AS now) AS clock
-    WHERE shift.line IS NOT DISTINCT FROM (SELECT min(own.line) FROM public.shift AS own WHERE own.line = of_line)
+    WHERE plan.line IS NOT DISTINCT FROM (SELECT min(own.line) FROM bi.shift_plan AS own WHERE own.line = of_line)
 ) AS turn
 WHERE is_on AND extract(isodow FROM day) = ANY (weekdays)
 $$;
