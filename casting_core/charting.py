@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,19 +16,20 @@ from casting_core.wording import percent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Corner = Literal["upper left", "lower left", "lower right", "upper center", "best"]
-
 PANEL_INCHES = 5.4
 LETTERS = 12
 _DPI = 130
 
 
-def panels(count: int, *, title: str, height: float = PANEL_INCHES) -> tuple[Figure, list[Axes]]:
-    """Make a figure of some panels side by side, each about 700 pixels wide; letters are readable at half the size."""
-    figure = Figure(figsize=(PANEL_INCHES * count, height), dpi=_DPI, facecolor=PAPER)
-    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
-    figure.suptitle(title, x=0.015, ha="left", fontsize=LETTERS + 3, color=INK, fontweight="bold")
-    axes = list(figure.subplots(1, count, squeeze=False)[0])
+def panels(count: int, *, title: str, height: float = 0.8) -> tuple[Figure, list[Axes]]:
+    """Make a figure of some panels one above the other, 700 pixels wide, so that a phone shows the letters.
+
+    A panel is `height` times as high as it is wide.
+    """
+    figure = Figure(figsize=(PANEL_INCHES, PANEL_INCHES * height * count + 0.5), dpi=_DPI, facecolor=PAPER)
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    figure.suptitle(title, x=0.02, ha="left", fontsize=LETTERS + 2, color=INK, fontweight="bold")
+    axes = list(figure.subplots(count, 1, squeeze=False)[:, 0])
     for each in axes:
         _dress(each)
     return figure, axes
@@ -48,11 +49,17 @@ def in_percent(axes: Axes, *sides: str) -> None:
         axis.set_major_formatter(FuncFormatter(lambda rate, _place: percent(rate)))
 
 
-def legend(axes: Axes, *, where: Corner = "best") -> None:
-    """Show what the lines of a panel are, if there are any."""
-    if not axes.get_legend_handles_labels()[0]:
-        return
-    axes.legend(loc=where, fontsize=LETTERS - 1.5, frameon=False, labelcolor=INK)
+def legend(axes: Axes, *, columns: int = 2) -> None:
+    """Say below a panel what its lines are, if there are any."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(
+            loc="upper left",
+            bbox_to_anchor=(-0.02, -0.16),
+            ncols=columns,
+            fontsize=LETTERS - 1.5,
+            frameon=False,
+            labelcolor=INK,
+        )
 
 
 def as_png(figure: Figure) -> bytes:

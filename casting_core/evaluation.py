@@ -56,7 +56,10 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What the verdicts came to. `auroc` is None where there is one class alone.
+    """What the verdicts came to.
+
+    `auroc` is None where there is one class alone, and its interval also where every pair of a defective and an ok one
+    is in order (or none is): then the bootstrap would promise that for all others.
 
     Escapes are defective and passed as ok, out of the defective ones; false rejects are ok and called defective, out of
     the ok ones; review is left to a person, out of all.
@@ -135,7 +138,8 @@ def _scores(outcomes: Outcomes, drawn: NDArray[np.float64], confidence: float) -
     """Score units with the bootstrap's draws [R, C] of castings."""
     defective, ok = outcomes.defective, ~outcomes.defective
     both = bool(defective.any() and ok.any())
-    aurocs = _aurocs(outcomes, drawn) if both else None
+    auroc = float(roc_auc_score(defective, outcomes.p_defective)) if both else None
+    known = auroc is not None and 0 < auroc < 1
     return Scores(
         n=len(defective),
         defective=int(defective.sum()),
@@ -143,8 +147,8 @@ def _scores(outcomes: Outcomes, drawn: NDArray[np.float64], confidence: float) -
         escapes=_rate(outcomes, outcomes.escaped, defective, drawn, confidence),
         false_rejects=_rate(outcomes, outcomes.false_rejected, ok, drawn, confidence),
         review=_rate(outcomes, outcomes.reviewed, defective | ok, drawn, confidence),
-        auroc=float(roc_auc_score(defective, outcomes.p_defective)) if both else None,
-        auroc_over_castings=None if aurocs is None else percentile_interval(aurocs, confidence=confidence),
+        auroc=auroc,
+        auroc_over_castings=percentile_interval(_aurocs(outcomes, drawn), confidence=confidence) if known else None,
     )
 
 

@@ -36,7 +36,7 @@ _FURTHEST = 1e-4
 
 def training_chart(history: Sequence[Epoch]) -> bytes:
     """Draw the losses and the validation AUROC over the epochs: each fold thin, their mean thick."""
-    figure, (losses, aurocs) = panels(2, title="Training", height=4.6)
+    figure, (losses, aurocs) = panels(2, title="Training", height=0.6)
     label_axes(losses, title="Loss", x="epoch")
     label_axes(aurocs, title="AUROC on the validation images", x="epoch")
     _draw_curves(losses, [(each.fold, each.epoch, each.training_loss) for each in history], QUIET, "training")
@@ -98,8 +98,8 @@ def roc_and_precision_recall(held_out: HeldOut, evaluation: Evaluation) -> bytes
     precision.set_ylim(0, 1.03)
     in_percent(roc, "x", "y")
     in_percent(precision, "x", "y")
-    legend(roc, where="lower right")
-    legend(precision, where="lower left")
+    legend(roc, columns=1)
+    legend(precision, columns=1)
     return as_png(figure)
 
 
@@ -119,14 +119,14 @@ def reliability_diagram(held_out: HeldOut, calibration: Calibration) -> bytes:
     groups = [held_out.p_defective[~held_out.defective], held_out.p_defective[held_out.defective]]
     spread.hist(groups, bins=edges, stacked=True, color=[_OK, _DEFECTIVE], label=["labelled ok", "labelled defective"])
     in_percent(diagram, "x", "y")
-    legend(diagram, where="upper left")
+    legend(diagram)
     legend(spread)
     return as_png(figure)
 
 
 def confusion_matrices(held_out: HeldOut, evaluation: Evaluation) -> bytes:
     """Draw what was said against what is, by image and by casting; the errors stand out."""
-    figure, both = panels(2, title="What the model said, and what people say", height=4.2)
+    figure, both = panels(2, title="What the model said, and what people say", height=0.62)
     kinds = (
         ("image", image_outcomes(held_out, evaluation.thresholds)),
         ("casting", casting_outcomes(held_out, evaluation.thresholds)),
@@ -175,7 +175,7 @@ def trade_off(held_out: HeldOut, thresholds: Thresholds, goals: Goals) -> bytes:
         _draw_trade_off(axes, defective, p_defective, thresholds)
         axes.axhline(goals.escapes, color=_DEFECTIVE, linewidth=1, linestyle=":")
         axes.axhline(goals.false_rejects, color=_OK, linewidth=1, linestyle=":")
-        legend(axes, where="upper center")
+        legend(axes, columns=1)
     return as_png(figure)
 
 

@@ -23,11 +23,14 @@ LEAKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class GoalRow:
-    """One goal against what was found, as it is written. `by_image` is what the goal is held against."""
+    """One goal against what was found, as it is written: each a main line, and lines that explain it.
+
+    `by_image` is what the goal is held against.
+    """
 
     name: str
-    by_image: str
-    by_casting: str
+    by_image: tuple[str, ...]
+    by_casting: tuple[str, ...]
     goal: str
     verdict: str
     met: bool
@@ -106,13 +109,18 @@ def interval_words(interval: Interval) -> str:
 
 def _rate_row(name: str, by_image: Rate, by_casting: Rate, goal: float) -> GoalRow:
     met = by_image.rate is not None and by_image.rate <= goal
-    missed_by = "" if by_image.rate is None or met else f"missed by {_points(by_image.rate - goal)}"
+    if by_image.rate is None:
+        verdict = "not measured"
+    elif not met:
+        verdict = f"missed by {100 * (by_image.rate - goal):.2g} percentage points"
+    else:
+        verdict = "met" if by_casting.exact.high <= goal else "met here; too few castings to promise it"
     return GoalRow(
         name=name,
-        by_image=_with_intervals(by_image),
-        by_casting=_with_intervals(by_casting),
+        by_image=_rate_lines(by_image),
+        by_casting=_rate_lines(by_casting),
         goal=f"at most {percent(goal)}",
-        verdict="met" if met else missed_by or "not measured",
+        verdict=verdict,
         met=met,
     )
 
@@ -122,27 +130,30 @@ def _auroc_row(images: Scores, castings: Scores, goal: float) -> GoalRow:
     missed_by = "not measured" if images.auroc is None else f"missed by {goal - images.auroc:.4f}"
     return GoalRow(
         name="AUROC",
-        by_image=_auroc_words(images),
-        by_casting=_auroc_words(castings),
+        by_image=_auroc_lines(images),
+        by_casting=_auroc_lines(castings),
         goal=f"at least {goal:.3f}",
         verdict="met" if met else missed_by,
         met=met,
     )
 
 
-def _auroc_words(scores: Scores) -> str:
-    if scores.auroc is None or scores.auroc_over_castings is None:
-        return "one class alone"
+def _auroc_lines(scores: Scores) -> tuple[str, ...]:
+    if scores.auroc is None:
+        return ("one class alone",)
+    if scores.auroc_over_castings is None:
+        return (f"{scores.auroc:.4f}", "no interval can be given")
     interval = scores.auroc_over_castings
-    return f"{scores.auroc:.4f} ({interval.low:.3f} to {interval.high:.3f} over castings)"
+    return f"{scores.auroc:.4f}", f"over castings {interval.low:.3f} to {interval.high:.3f}"
 
 
-def _with_intervals(rate: Rate) -> str:
+def _rate_lines(rate: Rate) -> tuple[str, ...]:
     if rate.rate is None:
-        return "none of these"
+        return ("there were none",)
     return (
-        f"{percent(rate.rate)} ({rate.count} of {rate.of}; exact {interval_words(rate.exact)}, over castings "
-        f"{interval_words(rate.over_castings)})"
+        f"{percent(rate.rate)} ({rate.count} of {rate.of})",
+        f"exact {interval_words(rate.exact)}",
+        f"over castings {interval_words(rate.over_castings)}",
     )
 
 
@@ -159,12 +170,9 @@ def _unproven(evaluation: Evaluation, goals: Goals) -> Iterator[str]:
 def _of(rate: Rate, what: str) -> str:
     if not rate.of:
         return f"none of 0 {what}"
-    return f"{rate.count} of {rate.of} {what} ({percent(rate.count / rate.of)}, {interval_words(rate.over_castings)})"
+    share, interval = percent(rate.count / rate.of), interval_words(rate.over_castings)
+    return f"{rate.count} of {rate.of} {what} ({share}, interval {interval})"
 
 
 def _castings(count: int) -> str:
     return counted(count, "casting") if count else "no casting"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.2g} percentage points"

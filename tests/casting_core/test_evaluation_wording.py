@@ -29,7 +29,8 @@ def test_a_missed_goal_is_named_with_how_far_it_was_missed(make_card):
     assert words == "Not yet without people behind it. It misses 2 goals of 4: escapes and AUROC."
     escapes, false_rejects, review, auroc = goal_rows(evaluation, evidence.goals)
     assert (escapes.verdict, escapes.met) == ("missed by 8 percentage points", False)
-    assert (false_rejects.verdict, review.verdict) == ("met", "met")
+    assert false_rejects.verdict == "met here; too few castings to promise it"
+    assert (false_rejects.met, review.verdict) == (True, "met")
     assert auroc.verdict == f"missed by {0.995 - evaluation.by_image.auroc:.4f}"
     assert any("2 of 20 defective castings (10\N{NO-BREAK SPACE}%" in sentence for sentence in seen)
 

@@ -1,11 +1,9 @@
 """Pictures of one casting are found again although turned, mirrored, stretched, zoomed and encoded anew."""
 
-import io
 from itertools import combinations
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import ndimage
 
 from casting_core import matching
@@ -15,6 +13,7 @@ from casting_core.fingerprint import Pairs
 from casting_core.grouping import Partition, group_castings
 from casting_core.survey import read_picture
 from casting_core.synthetic import make_casting, render
+from tests.copies import copies, encode, pairwise_precision_and_recall
 
 SIDE = 384
 
@@ -33,26 +32,6 @@ def block(seed):
         top, left = SIDE // 2 + rng.integers(-90, 70, 2)
         picture[top : top + rng.integers(10, 40), left : left + rng.integers(10, 40)] = rng.uniform(30, 220)
     return np.clip(ndimage.gaussian_filter(picture, 1) + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
-
-
-def copies(picture, count, seed):
-    """Copies of a photograph as data sets are blown up with: turned, mirrored, stretched, zoomed and encoded anew."""
-    rng = np.random.default_rng(seed)
-    middle = (np.array(picture.shape) - 1) / 2
-    for number in range(count):
-        turn = rng.uniform(0, 2 * np.pi)
-        linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        linear @= np.diag([rng.choice([-1, 1]), 1]) @ np.diag(rng.uniform(0.92, 1.12, 2))
-        moved = ndimage.affine_transform(
-            picture.astype(np.float32), linear, middle - linear @ middle, order=1, mode="nearest"
-        )
-        yield encode(moved if number else picture, quality=int(rng.integers(75, 96)))
-
-
-def encode(picture, quality=90):
-    file = io.BytesIO()
-    Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
-    return file.getvalue()
 
 
 class Drawer(LabelledDataset):
@@ -74,13 +53,6 @@ def drawer():
         )
 
     return drawer
-
-
-def pairwise_precision_and_recall(found, true):
-    pairs = list(combinations(range(len(true)), 2))
-    same = np.array([true[a] == true[b] for a, b in pairs])
-    together = np.array([found[a] == found[b] for a, b in pairs])
-    return (same & together).sum() / together.sum(), (same & together).sum() / same.sum()
 
 
 @pytest.fixture(scope="module")
