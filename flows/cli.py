@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import audit, backup, demo, deploy, doctor, predict, score, train, up
+from flows.commands import audit, backup, demo, deploy, doctor, metrics, predict, score, train, up
 from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 from flows.commands.labels import app as labels_app
@@ -29,6 +29,7 @@ app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("metrics")(metrics.metrics)
 app.command("deploy")(deploy.deploy)
 app.add_typer(database_app, name="db")
 app.add_typer(alerts_app, name="alerts")

@@ -106,7 +106,7 @@ def check_prefect(_settings: Settings) -> Finding:
     try:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
     except httpx.HTTPError as error:
-        return Finding(well=False, text=f"{url} does not answer ({error}). Start it: prefect server start")
+        return Finding(well=False, text=f"{url} does not answer ({error}). Start it: casting up")
     return Finding(well=True, text=f"server answers at {url}")
 
 

@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -19,14 +20,15 @@ from db import embedded, migrate
 from db.engine import check_connection, public_address
 from flows.dead_runs import mark_crashed
 from flows.errors import ServiceFailed, UnsafeAddress
-from flows.resources import open_database
+from flows.metrics import PlantCollector, serve
+from flows.resources import open_database, open_engine
 from flows.running import ProcessMark, Running, ServiceMark, forget, leftovers, only_one
 from flows.settings import given_prefect_server, inherited_environment, prefect_environment
 from flows.supervisor import ChildProcess, Supervisor, end_processes, wait_for
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -96,6 +98,11 @@ class PlantPC:
         return self.api_url.removesuffix("/").removesuffix("/api")
 
     @property
+    def metrics_url(self) -> str:
+        """Where Prometheus reads figures."""
+        return f"http://{self.settings.metrics_host}:{self.settings.metrics_port}/metrics"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What every service is started with."""
         own = {
@@ -107,6 +114,8 @@ class PlantPC:
             "PREFECT_WORKER_QUERY_SECONDS": "5",
             "PREFECT_LOGGING_COLORS": "false",
         }
+        if self.settings.log_format == "json":
+            own["PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER"] = "json"
         if self.settings.prefect_auth is not None:
             own["PREFECT_SERVER_API_AUTH_STRING"] = self.settings.prefect_auth.get_secret_value()
         chosen = own | prefect_environment(self.settings, api_url=self.api_url) | inherited_environment()
@@ -154,12 +163,13 @@ def run(pc: PlantPC, *, say: Callable[[str], None], stage: Stage, stopping: thre
         record = _Record(pc=pc, supervisor=supervisor, since=datetime.now(tz=UTC))
         try:
             _bring_up(pc, record, stage, stopping)
-            if not stopping.is_set():
-                record.write("up")
-                say("Everything is up.")
-            while not stopping.wait(_LOOK_SECONDS):
-                supervisor.look()
-                record.write("up")
+            with _metrics(pc, supervisor, say):
+                if not stopping.is_set():
+                    record.write("up")
+                    say("Everything is up.")
+                while not stopping.wait(_LOOK_SECONDS):
+                    supervisor.look()
+                    record.write("up")
         finally:
             record.write("stopping")
             supervisor.stop()
@@ -254,6 +264,28 @@ def _bring_up(pc: PlantPC, record: _Record, stage: Stage, stopping: threading.Ev
             details.append(", ".join(POOLS))
     except _Stopped:
         return
+
+
+@contextmanager
+def _metrics(pc: PlantPC, supervisor: Supervisor, say: Callable[[str], None]) -> Iterator[None]:
+    """Serve the figures. Where that cannot be, the plant runs all the same."""
+    settings = pc.settings
+    if settings.metrics_port == 0:
+        yield
+        return
+    engine = open_engine(settings)
+    collector = PlantCollector(connect=engine.connect, kept=lambda: supervisor.kept)
+    try:
+        end = serve(collector, host=settings.metrics_host, port=settings.metrics_port)
+    except OSError as error:
+        say(f"No figures are served at {pc.metrics_url}: {error.strerror}. Set CASTING_METRICS_PORT to a free port.")
+        end = None
+    try:
+        yield
+    finally:
+        if end is not None:
+            end()
+        engine.dispose()
 
 
 def _prepare_database(settings: Settings) -> str:

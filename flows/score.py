@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from casting_core.discovery import discover
 from casting_core.judging import judge_images
-from casting_core.types import ImageChunk, RegisteredModel, RunSummary, ScoringRun, Window
+from casting_core.types import ImageChunk, RegisteredModel, Rejection, RunSummary, ScoringRun, Window
 from db import models, rollups, runs
 from db.images import backlog_chunks, claim_images, count_backlog, insert_images, known_images
 from db.verdicts import write_judgements
@@ -32,6 +32,9 @@ from flows.runners import task_runner
 from flows.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casting_core.types import Judgement
     from flows.resources import Resources
 
 _EXAMPLES = 10
@@ -143,7 +146,20 @@ def score_chunk(run: ScoringRun, chunk: ImageChunk) -> int:
         judgements = judge_images(resources.store, scorer, claimed)
         write_judgements(connection, run, judgements)
         runs.count_judgements(connection, run.run_id, judgements)
+    _log_judgements(resources, run, judgements)
     return len(judgements)
+
+
+def _log_judgements(resources: Resources, run: ScoringRun, judgements: Sequence[Judgement]) -> None:
+    """Say what became of a chunk. The names in `extra` are fields of a log in JSON."""
+    logger = get_run_logger()
+    logger.info("%d images judged", len(judgements), extra={"run_id": str(run.run_id), "images": len(judgements)})
+    for judgement in judgements:
+        if isinstance(judgement.outcome, Rejection):
+            image, reason = judgement.image, judgement.outcome.reason
+            parsed = resources.layout.parse(image.uri.removeprefix(f"{resources.store.url}/"))
+            of = {"run_id": str(run.run_id), "image_id": image.image_id, "line": parsed.line if parsed else None}
+            logger.warning("%s is quarantined: %s", image.uri, reason, extra=of | {"reason": reason})
 
 
 def _open(resources: Resources, run: ScoringRun) -> None:

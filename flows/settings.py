@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     prefect_auth: SecretStr | None = Field(
         default=None, description="user:password that Prefect's server asks for; needed beyond 127.0.0.1."
     )
+    metrics_host: str = Field(default="127.0.0.1", description="The address of `casting up`'s figures for Prometheus.")
+    metrics_port: int = Field(default=9464, ge=0, lt=65536, description="Their port; 0 serves none.")
+    log_format: Literal["text", "json"] = Field(default="text", description="How services and runs write their logs.")
     score_cron: str = Field(default="5 * * * *", description="When the hourly job runs, as a cron expression.")
     schedule_timezone: str = Field(default="UTC", description="The time zone of all schedules.")
 

@@ -118,6 +118,7 @@ def _where_to_look(pc: PlantPC) -> str:
     home = "" if str(pc.settings.home) == ".casting" else f"CASTING_HOME={pc.settings.home} "
     rows = {
         "Runs and schedules": pc.ui_url,
+        "Figures": pc.metrics_url if pc.settings.metrics_port else "none are served",
         "Line images go to": pc.settings.images_root,
         "Score now": f"{home}casting score",
         "": f"PREFECT_API_URL={pc.api_url} prefect deployment run score/hourly",

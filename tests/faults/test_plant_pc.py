@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -22,6 +24,24 @@ from tests.flows.conftest import picture
 from tests.published import publish_model
 
 IMAGES = 120
+# What a person does in the Prefect UI (a notification block), and `casting deploy` afterwards.
+NAME_WHO_IS_TOLD = """
+import sys
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from flows import automations
+from flows.settings import load_settings
+block = CustomWebhookNotificationBlock(
+    name="local", url=sys.argv[1], method="POST", json_data={"subject": "{{subject}}", "body": "{{body}}"}
+)
+block.save("casting-people")
+assert automations.register(load_settings()) == []
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class PlantPC:
@@ -30,12 +50,12 @@ class PlantPC:
     def __init__(self, **environment):
         # Not below pytest's own folder: Postgres' own user may not look into that.
         self.home = Path(tempfile.mkdtemp(prefix="casting-pc-"))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port, self.metrics_port = free_port(), free_port()
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
             "CASTING_HOME": str(self.home),
             "CASTING_PREFECT_PORT": str(self.port),
+            "CASTING_METRICS_PORT": str(self.metrics_port),
+            "CASTING_LOG_FORMAT": "json",
             "CASTING_SETTLE_SECONDS": "0",
             "CASTING_CHUNK_SIZE": "4",
             "CASTING_CHUNKS_IN_FLIGHT": "1",
@@ -90,6 +110,13 @@ class PlantPC:
         deployment = self.api("GET", f"/deployments/name/{name}")
         return self.api("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters or {}})
 
+    def let_pass(self, automation, *, seconds):
+        """Change how long an automation waits."""
+        fields = ("name", "description", "enabled", "trigger", "actions")
+        changed = {name: automation[name] for name in fields} | {"trigger": automation["trigger"] | {"within": seconds}}
+        url = f"http://127.0.0.1:{self.port}/api/automations/{automation['id']}"
+        httpx.put(url, json=changed, timeout=30).raise_for_status()
+
     def state_of(self, run):
         return self.api("GET", f"/flow_runs/{run['id']}")["state"]
 
@@ -125,9 +152,36 @@ class PlantPC:
 @pytest.fixture(scope="module")
 def pc():
     # A schedule that does not fire while the test looks; it starts runs itself.
-    pc = PlantPC(CASTING_SCORE_CRON="0 0 29 2 *")
+    pc = PlantPC(CASTING_SCORE_CRON="0 0 1 1 *")
     yield pc
     pc.close()
+
+
+@pytest.fixture(scope="module")
+def told():
+    """What arrives at a receiver of notifications: pairs of subject and body. Its address is `told.url`."""
+
+    class Told(list):
+        url = ""
+
+    told = Told()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            told.append((message["subject"], message["body"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    told.url = f"http://127.0.0.1:{server.server_port}/"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield told
+    server.shutdown()
+    server.server_close()
 
 
 def eventually(condition, *, what, seconds=120):
@@ -156,7 +210,28 @@ def test_a_second_one_says_that_it_is_running_already(pc):
     assert f"already running on {pc.home}: see http://127.0.0.1:{pc.port}" in second.stderr
 
 
-def test_everything_is_killed_in_the_middle_of_a_run_and_comes_back_with_nothing_lost(pc):
+def test_people_are_told_when_the_hourly_job_did_not_complete(pc, told):
+    done = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-c", NAME_WHO_IS_TOLD, told.url],
+        env=pc.environment | {"PREFECT_API_URL": f"http://127.0.0.1:{pc.port}/api", "PREFECT_HOME": str(pc.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    automations = {each["name"]: each for each in pc.api("POST", "/automations/filter", {})}
+    assert len(automations) == 4
+    missed = automations["casting: the hourly job did not complete"]
+    # A run is due once a year here; an hour more is granted.
+    assert missed["trigger"]["within"] >= 365 * 24 * 3600 + 3600
+    pc.let_pass(missed, seconds=5)
+    eventually(lambda: told, what="somebody is told")
+    assert told[0][0] == "The hourly casting inspection did not complete"
+    assert "casting doctor" in told[0][1]
+    pc.let_pass(missed, seconds=365 * 24 * 3600)
+
+
+def test_everything_is_killed_in_the_middle_of_a_run_and_comes_back_with_nothing_lost(pc, told):
     pc.publish(architecture="resnet18", side=224)
     pc.drop_images()
     run = pc.run_deployment("score/hourly")
@@ -178,6 +253,11 @@ def test_everything_is_killed_in_the_middle_of_a_run_and_comes_back_with_nothing
     assert state["type"] == "COMPLETED", state
     assert pc.sql("SELECT count(*), count(DISTINCT image_id) FROM verdict") == [(IMAGES, IMAGES)]
     assert pc.sql("SELECT state FROM scoring_run ORDER BY started_at") == [("died",), ("completed",)]
+    figures = httpx.get(f"http://127.0.0.1:{pc.metrics_port}/metrics").text
+    assert 'casting_runs{state="completed"} 1.0' in figures
+    assert 'casting_service_up{service="database"} 1.0' in figures
+    crash = ("Casting inspection: score/hourly Crashed", "ended without a word")
+    eventually(lambda: any(crash[0] == s and crash[1] in b for s, b in told), what=f"somebody is told: {told}")
 
 
 def test_down_stops_everything_from_elsewhere(pc):

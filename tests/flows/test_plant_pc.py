@@ -1,6 +1,8 @@
 """What a plant PC runs, and what it refuses to run."""
 
+import shutil
 import socket
+import subprocess
 import threading
 from contextlib import nullcontext
 
@@ -116,3 +118,15 @@ def test_every_deployment_names_a_pool_and_queue_that_are_made_and_a_flow_that_e
         module, _, name = deployment["entrypoint"].rpartition(".")
         assert getattr(import_module(module), name).name == name
         assert deployment["description"].endswith(".")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_systemd_accepts_the_unit(tmp_path):
+    from flows import deployments
+
+    text = deployments.FILE.with_name("casting.service").read_text()
+    # Its program lies where the plant installs it, not here.
+    unit = tmp_path / "casting.service"
+    unit.write_text(text.replace("/opt/casting/.venv/bin/casting", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,81 @@
+"""The figures for Prometheus are those of the database, also when it is away."""
+
+import socket
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from flows.metrics import PlantCollector, as_text, serve
+from flows.supervisor import Kept
+from tests.flows.conftest import NOW
+from tests.flows.test_supervisor import FakeService
+
+
+def figures(text):
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_figures_follow_the_hourly_job(scoring_plant):
+    from flows.score import score
+
+    collector = PlantCollector(connect=scoring_plant.resources.engine.connect)
+    before = figures(as_text(collector))
+    assert before["casting_database_up",] == 1
+    assert before["casting_images_discovered_total",] == 0
+    scoring_plant.put_many(7)
+    scoring_plant.put("cam1/2026/11/23/07/broken.jpg", b"not a picture")
+    score(until=NOW)
+    after = figures(as_text(collector))
+    outcomes = {key[1]: value for key, value in after.items() if key[0] == "casting_images_judged_total"}
+    assert outcomes.pop("quarantined") == 1
+    assert sum(outcomes.values()) == 7
+    assert after["casting_images_discovered_total",] == 8
+    assert after["casting_runs", "completed"] == 1
+    assert after["casting_backlog_images",] == 0
+    assert after["casting_judged_until_timestamp_seconds",] == NOW.timestamp()
+    assert after["casting_last_run_images_per_second",] > 0
+    assert after["casting_deliveries_waiting",] == 0
+
+
+def test_what_is_quarantined_is_logged_with_run_line_and_image(scoring_plant, caplog):
+    from flows.score import score
+
+    scoring_plant.put_many(2)
+    scoring_plant.put("cam7/2026/11/23/07/broken.jpg", b"not a picture")
+    with caplog.at_level("INFO", logger="prefect.task_runs"):
+        run = score(until=NOW)
+    (record,) = [record for record in caplog.records if "is quarantined" in record.getMessage()]
+    assert (record.run_id, record.line, record.reason) == (str(run.run_id), "cam7", "not_an_image")
+    ((image_id,),) = scoring_plant.sql("SELECT image_id FROM quarantine")
+    assert record.image_id == image_id
+    assert record.getMessage().endswith("cam7/2026/11/23/07/broken.jpg is quarantined: not_an_image")
+
+
+def test_a_database_that_is_away_is_a_figure_and_no_error():
+    from sqlalchemy import create_engine
+
+    engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", connect_args={"connect_timeout": 1})
+    found = figures(as_text(PlantCollector(connect=engine.connect)))
+    assert found == {("casting_database_up",): 0}
+
+
+def test_services_are_shown_over_http(engine):
+    service = Kept(service=FakeService(name="Prefect server"), restarts=2)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    stop = serve(PlantCollector(connect=engine.connect, kept=lambda: [service]), host="127.0.0.1", port=port)
+    try:
+        found = figures(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+    finally:
+        stop()
+    assert found["casting_service_up", "Prefect server"] == 1
+    assert found["casting_service_restarts_total", "Prefect server"] == 2
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/metrics")
