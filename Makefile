@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test lint bench lock clean
+.PHONY: setup demo test lint faults bench lock clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,11 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# make faults SCHEDULES=20 SEED=7: a plant PC through random kills and cuts, and the schedule firing by itself
+faults: setup
+	SCHEDULES=$(or $(SCHEDULES),3) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -m slow \
+		tests/faults/test_schedule.py tests/faults/test_random_faults.py
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
