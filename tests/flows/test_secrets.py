@@ -22,18 +22,19 @@ def assert_clean(text, *, where):
 
 
 @pytest.fixture
-def secretive(scoring_plant, monkeypatch):
+def secretive(plant, monkeypatch):
     """A plant whose settings are full of secrets."""
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    return scoring_plant
+    return plant
 
 
-def test_a_run_leaves_none_in_logs_parameters_artifacts_or_tables(secretive, caplog):
+def test_a_run_leaves_none_in_logs_parameters_artifacts_or_tables(secretive, prefect_server, caplog):
     from prefect.client.orchestration import get_client
 
     from flows.score import score
 
+    secretive.publish()
     secretive.put_many(3)
     secretive.put("cam1/2026/11/23/07/broken.jpg", b"no picture")
     with caplog.at_level("DEBUG"):
