@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test lint faults bench lock clean
+.PHONY: setup demo test lint faults bench bench-history lock clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,10 @@ faults: setup
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
+
+# Ten million verdicts, about half an hour. make bench-history VERDICTS=1000000
+bench-history: setup
+	$(BIN)/python -m tests.benchmarks history $(if $(VERDICTS),--verdicts $(VERDICTS))
 
 # After a change of dependencies. Not a file target: a fresh clone has no order of times to go by.
 lock:

@@ -11,6 +11,9 @@ DatabaseError
 ├── WrongAlertState      what is asked does not fit how far the alert's life has gone
 ├── NothingToRollBack    no earlier champion to go back to
 ├── UnknownImages        labels for images that are not known
+├── NothingToArchive     no such month holds images
+├── MonthChanged         rows came in while a month was archived
+├── NotArchived          that month lies in the database, not in object storage
 ├── BackupFailed         Postgres' own programs could not write or read a backup
 ├── RestoreRefused       the database is not empty, or the file is no backup
 ├── RetrainingLost       another retraining took this one for dead
@@ -68,6 +71,18 @@ class UnknownImages(DatabaseError):
 
 class RetrainingLost(DatabaseError):
     """A retraining lost its lock, and another one began; it may not decide anything any more."""
+
+
+class NothingToArchive(DatabaseError):
+    """No month before the given one holds images."""
+
+
+class MonthChanged(DatabaseError):
+    """Rows came into a month while it was archived; nothing was taken away."""
+
+
+class NotArchived(DatabaseError):
+    """A month that should come back is not archived."""
 
 
 class EmbeddedFailed(DatabaseError):

@@ -4,6 +4,7 @@ FlowError
 ├── ScoringIncomplete  some chunks of a run failed; their images stayed backlog
 ├── SlicesIncomplete   some slices of a long window left images as backlog
 ├── RollupsWrong       roll-ups differ from a recount
+├── ArchiveDamaged     object storage holds something else than was archived
 ├── ServiceFailed      something that a plant PC needs did not come up
 ├── AlreadyRunning     another `casting up` uses this home
 ├── UnsafeAddress      a server would be open to the network without a password
@@ -25,6 +26,10 @@ class SlicesIncomplete(FlowError):
 
 class RollupsWrong(FlowError):
     """Roll-ups differ from a recount of what they sum up."""
+
+
+class ArchiveDamaged(FlowError):
+    """Object storage gives back something else than was archived."""
 
 
 class ServiceFailed(FlowError):

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     images_layout: str = Field(default=DEFAULT_LAYOUT, description="How keys tell line, part, view and time.")
     images_timezone: str = Field(default="UTC", description="The time zone of the times in the keys.")
     models_url: str | None = Field(default=None, description="Where model artifacts lie: any fsspec URL.")
+    archive_url: str | None = Field(default=None, description="Where archived months lie: any fsspec URL.")
     s3_endpoint_url: str | None = Field(default=None, description="For an S3 service other than Amazon's.")
     s3_region: str | None = None
     s3_access_key_id: str | None = None
@@ -140,6 +141,11 @@ class Settings(BaseSettings):
     def models_root(self) -> str:
         """The URL that model artifacts lie below."""
         return self.models_url or (self.home.absolute() / "models").as_uri()
+
+    @property
+    def archive_root(self) -> str:
+        """The URL that archived months lie below."""
+        return self.archive_url or (self.home.absolute() / "archive").as_uri()
 
     def storage_options(self, url: str) -> dict[str, Any]:
         """The options that fsspec takes for a URL; what is not set here comes from the usual AWS variables."""

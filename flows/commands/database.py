@@ -83,6 +83,46 @@ def check(
 
 
 @app.command()
+def archive(
+    before: Annotated[datetime, typer.Option(formats=["%Y-%m"], help="The first month that stays, such as 2026-01.")],
+    to: Annotated[str | None, typer.Option(help="Any fsspec URL. Default: CASTING_ARCHIVE_URL.")] = None,
+) -> None:
+    """Move old months to object storage as Parquet: written, read back and compared, and only then dropped here.
+
+    Their roll-ups stay, so trends go on. Run it as the user who owns the tables; again, if it was interrupted.
+    """
+    from db.archive import months_before
+    from flows.archive import archive_month
+    from flows.resources import open_engine
+    from flows.settings import load_settings
+
+    with plain_errors():
+        settings = load_settings()
+        engine, url = open_engine(settings), to or settings.archive_root
+        with engine.connect() as connection:
+            months = months_before(connection, before.date())
+        for month in months:
+            moved = archive_month(engine, month, url=url, options=settings.storage_options(url))
+            told = ", ".join(f"{rows} of {table}" for table, rows in moved.items())
+            messages.print(f"{month:%Y-%m} lies in {url}: {told}.")
+
+
+@app.command()
+def unarchive(
+    month: Annotated[datetime, typer.Argument(formats=["%Y-%m"], help="Such as 2025-11.")],
+) -> None:
+    """Bring an archived month back into the database; its files stay."""
+    from flows.archive import unarchive_month
+    from flows.resources import open_engine
+    from flows.settings import load_settings
+
+    with plain_errors():
+        settings = load_settings()
+        moved = unarchive_month(open_engine(settings), month.date(), options_for=settings.storage_options)
+        messages.print(f"{month:%Y-%m} is back: {', '.join(f'{rows} of {table}' for table, rows in moved.items())}.")
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="One SQL statement; it runs in a transaction that cannot write.")],
     json: JsonFlag = False,

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.resources import close_resources
-from tests.benchmarks import discovery, memory, scoring, training, writing
+from tests.benchmarks import discovery, history, memory, scoring, training, writing
 
 BENCHMARKS = {
     "scoring": scoring.run,
@@ -24,6 +24,7 @@ BENCHMARKS = {
     "discovery": discovery.run,
     "writing": writing.run,
     "training": training.run,
+    "history": history.run,
 }
 
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="only these")
     parser.add_argument("--images", type=int, default=2000, help="images that are scored")
+    parser.add_argument("--verdicts", type=int, default=10_000_000, help="verdicts of the history")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     console = Console(stderr=True)
@@ -44,7 +46,8 @@ def main() -> None:
             home = Path(folder) / name
             home.mkdir(mode=0o755)
             with console.status(f"{name} ..."):
-                results[name] = BENCHMARKS[name](home, images=options.images)
+                size = {"verdicts": options.verdicts} if name == "history" else {"images": options.images}
+                results[name] = BENCHMARKS[name](home, **size)
             table = Table(title=name, title_justify="left")
             table.add_column("what")
             table.add_column("value", justify="right")
