@@ -24,7 +24,8 @@ _CERTAIN = 1e-9
 class Costs:
     """What a verdict costs when it is wrong or left to a person, in units of one false reject.
 
-    `most_escapes` is the highest share of defective castings, and of defective images, that may pass as ok.
+    `most_escapes` is the highest share of defective castings, and of defective images, that may pass as ok, and
+    `most_review` the highest share of all images that may be left to a person; 1 sets no limit.
     `defect_rate` is the share of defective castings at which costs are weighed. By default both classes weigh the same:
     a collected data set is no sample of a line, and a line's own rate would let the costs ignore its rare defects.
     """
@@ -33,14 +34,16 @@ class Costs:
     false_reject: float = 1.0
     review: float = 0.3
     most_escapes: float = 0.02
+    most_review: float = 1.0
     defect_rate: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("escape", "false_reject", "review"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InvalidInput(f"The cost of {name} is {getattr(self, name)!r}; it must be a number from 0 up.")
-        if not 0 <= self.most_escapes <= 1:
-            raise InvalidInput(f"most_escapes is {self.most_escapes!r}; it is a share, from 0 to 1.")
+        for name in ("most_escapes", "most_review"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidInput(f"{name} is {getattr(self, name)!r}; it is a share, from 0 to 1.")
         if not 0 < self.defect_rate < 1:
             raise InvalidInput(f"defect_rate is {self.defect_rate!r}; it is a share, between 0 and 1.")
 
@@ -52,7 +55,8 @@ def choose_thresholds(held_out: HeldOut, costs: Costs) -> Thresholds:
     defective, and `review` if it falls between the thresholds. Defective images weigh `defect_rate` together and ok
     ones the rest; within a class every casting weighs the same, and a casting's images share its weight. The cap holds
     on these data by image and by casting (a casting's p_defective is that of its images' mean logit), whatever it
-    costs. Of equal costs the fewest escapes count, then the fewest false rejects.
+    costs, and so does the one on reviews, by image. Of equal costs the fewest escapes count, then the fewest false
+    rejects.
 
     Between two neighbouring images any place fits the data alike. There `ok_below` is put a third of the way up and
     `defective_from` two thirds, in logits, so that values which no image has taken go to a person. The same predictions
@@ -76,7 +80,9 @@ def choose_thresholds(held_out: HeldOut, costs: Costs) -> Thresholds:
     right = costs.false_reject * (passed[-1] - passed) + costs.review * (escapes + passed)
     # Above a p_defective of 1 there is no place for a cut.
     left[-1], right[-1] = (np.inf, np.inf) if values[-1] == 1 else (left[-1], right[-1])
-    best_from = _last_minimum_from(right)
+    images = _below(at, np.ones(len(held_out)), len(values))
+    furthest = np.searchsorted(images, images + costs.most_review * len(held_out), side="right") - 1
+    best_from = _last_minimum_within(right, furthest) if costs.most_review < 1 else _last_minimum_from(right)
     ok_below = int(np.argmin(np.where(allowed, left, np.inf) + right[best_from]))
     return Thresholds(ok_below=float(low[ok_below]), defective_from=float(high[best_from[ok_below]]))
 
@@ -113,3 +119,8 @@ def _last_minimum_from(costs: NDArray[np.float64]) -> NDArray[np.intp]:
     before = np.concatenate([[np.inf], np.minimum.accumulate(backwards)[:-1]])
     best = np.maximum.accumulate(np.where(backwards < before, np.arange(len(costs)), 0))
     return len(costs) - 1 - best[::-1]
+
+
+def _last_minimum_within(costs: NDArray[np.float64], furthest: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Tell for each place where the costs from there to its furthest place are least; of equal ones the last."""
+    return np.array([last - int(np.argmin(costs[first : last + 1][::-1])) for first, last in enumerate(furthest)])

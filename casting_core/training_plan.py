@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingPlan"]
 
+# An inspector that leaves more than this to people is of little use to them.
+_MOST_REVIEW = 0.10
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
@@ -32,7 +35,7 @@ class TrainingPlan:
     seed: int = 0
     split: Split | None = None
     device: DeviceName = "auto"
-    costs: Costs = field(default_factory=Costs)
+    costs: Costs = field(default_factory=lambda: Costs(most_review=_MOST_REVIEW))
     side: int | None = None
     epochs: int | None = None
     quantise: bool = False

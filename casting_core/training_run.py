@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 
 from casting_core.artifact import encode_weights, library_versions
 from casting_core.card import ModelCard, Serving, Thresholds, version_name
@@ -56,6 +57,10 @@ __all__ = ["MANIFEST", "TrainedModel", "TrainingPlan", "train_examples", "train_
 # The file's name in an artifact's folder.
 MANIFEST = "manifest.csv"
 _BATCH = 32
+# Pictures on which precisions are compared where the folds' predictions are made anyway.
+_COMPARED = 64
+# Beyond this a float64 cannot tell a probability from 1.
+_CERTAIN = 1e-15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,19 +240,26 @@ def _evaluate(
     """Predict what each fold's network did not see; choose temperature, thresholds and how `network` is served."""
     pictures = prepared.pictures
     labels, chosen = pictures.labels.numpy(), np.flatnonzero(folds >= 0)
-    exact = _predict(networks, draft, pictures, folds, choose_hardware(plan.device, half=False))
-    card = draft.model_copy(update={"temperature": fit_temperature(labels[chosen], exact[chosen])})
+    hardware = choose_hardware(plan.device, half=True)
+    raw = _predict(networks, draft, pictures, folds, hardware)[chosen]
+    card = draft.model_copy(update={"temperature": fit_temperature(labels[chosen], raw)})
+    validation = torch.from_numpy(folds == 0)
+    if len(networks) > 1:
+        # These only tell how far a precision moves the probabilities; the folds' own predictions are counted.
+        validation = validation & (validation.cumsum(0) <= _COMPARED)
     served = choose_serving(
         network,
         card,
-        validation=pictures.part(torch.from_numpy(folds == 0)),
+        validation=pictures.part(validation),
         calibration=list(pictures.pixels[torch.from_numpy(folds != 0)].numpy()) if plan.quantise else (),
         device=plan.device,
     )
+    half = served.card.serving.precision == "bfloat16"
     if len(networks) == 1:
         p_defective = served.p_defective
+    elif half == (hardware.precision == torch.bfloat16):
+        p_defective = expit(logit(np.clip(raw, _CERTAIN, 1 - _CERTAIN)) / card.temperature)
     else:
-        half = served.card.serving.precision == "bfloat16"
         p_defective = _predict(networks, served.card, pictures, folds, choose_hardware(plan.device, half=half))[chosen]
     held_out = HeldOut(
         names=tuple(prepared.examples[place].name for place in chosen),

@@ -18,6 +18,7 @@ costs_of_any_kind = st.builds(
     false_reject=st.integers(0, 10).map(float),
     review=st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0]),
     most_escapes=st.sampled_from([0.0, 0.02, 0.2, 0.5, 1.0]),
+    most_review=st.sampled_from([0.0, 0.1, 0.4, 1.0]),
     defect_rate=st.sampled_from([0.02, 0.5, 0.75]),
 )
 
@@ -59,16 +60,25 @@ def most_escapes(held_out, thresholds):
     return max(np.mean(images < thresholds.ok_below), np.mean(averages < thresholds.ok_below))
 
 
+def in_review(held_out, thresholds):
+    return np.mean((thresholds.ok_below <= held_out.p_defective) & (held_out.p_defective < thresholds.defective_from))
+
+
 @given(held_out_sets(), costs_of_any_kind)
 def test_no_other_pair_of_cuts_under_the_cap_costs_less(held_out, costs):
     chosen = choose_thresholds(held_out, costs)
     assert chosen.ok_below <= chosen.defective_from
     assert most_escapes(held_out, chosen) <= costs.most_escapes
+    assert in_review(held_out, chosen) <= costs.most_review
     # At an image's own value, since between two values a lower cut can keep a casting's mean from passing.
     places = sorted({0.0, *held_out.p_defective.tolist(), 1.0})
     pairs = itertools.combinations_with_replacement(places, 2)
     others = [Thresholds(ok_below=low, defective_from=high) for low, high in pairs]
-    allowed = [each for each in others if most_escapes(held_out, each) <= costs.most_escapes]
+    allowed = [
+        each
+        for each in others
+        if most_escapes(held_out, each) <= costs.most_escapes and in_review(held_out, each) <= costs.most_review
+    ]
     assert (
         expected_cost(held_out, chosen, costs) <= min(expected_cost(held_out, each, costs) for each in allowed) + 1e-9
     )
