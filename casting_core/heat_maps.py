@@ -37,11 +37,13 @@ def explain_with(
     The evidence is HiResCAM (Draelos and Carin 2020, arXiv:2011.08891): the last map of features times the gradient by
     it of the logit for defective minus that for ok, summed over the features. It is what each place adds to the
     decision; Grad-CAM (Selvaraju et al. 2017), which averages the gradient first, may point to places that add nothing.
+    A network that rates places itself, as the local ones do, is believed: its evidence is by how much a place's rating
+    exceeds the median of the picture.
 
     `prepare` turns a file into the network's square uint8 [C, S, S], as `Scorer.prepare` does. Raises `InvalidInput`
     for a network without maps of features, and when called for a picture that `prepare` rejects.
     """
-    layer = _last_feature_map(network, card)
+    layer, features = _last_feature_map(network, card)
 
     def explain(contents: Sequence[bytes]) -> list[HeatMap]:
         squares = [_square(prepare(content)) for content in contents]
@@ -53,7 +55,7 @@ def explain_with(
 
     def _evidence(squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         # It brings pyplot with it and takes seconds; who draws no heat map does not pay for it.
-        from captum.attr import LayerGradientXActivation  # noqa: PLC0415
+        from captum.attr import LayerActivation, LayerGradientXActivation  # noqa: PLC0415
 
         def decision(inputs: torch.Tensor) -> torch.Tensor:
             logits: torch.Tensor = network(inputs).float()
@@ -61,8 +63,12 @@ def explain_with(
 
         first = next(network.parameters())
         inputs = normalise(stack(squares).to(first.device), card.preprocessing).to(first.dtype).requires_grad_()
-        attributed = LayerGradientXActivation(decision, layer).attribute(inputs)
-        summed = attributed.detach().float().sum(dim=1)
+        if features == 1:
+            ratings = LayerActivation(decision, layer).attribute(inputs).detach().float().squeeze(1)
+            summed = ratings - ratings.flatten(1).median(dim=1).values[:, None, None]
+        else:
+            attributed = LayerGradientXActivation(decision, layer).attribute(inputs)
+            summed = attributed.detach().float().sum(dim=1)
         strongest = summed.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
         evidence: NDArray[np.float32] = (summed / strongest).cpu().numpy()
         return evidence
@@ -92,13 +98,13 @@ def _rgb(color: str) -> NDArray[np.float32]:
     return np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)], dtype=np.float32)
 
 
-def _last_feature_map(network: nn.Module, card: ModelCard) -> nn.Module:
-    """Find the module that gives the last output [1, F, H, W] with more than one place in it."""
-    found: list[nn.Module] = []
+def _last_feature_map(network: nn.Module, card: ModelCard) -> tuple[nn.Module, int]:
+    """Find the module that gives the last output [1, F, H, W] with more than one place in it, and its F."""
+    found: list[tuple[nn.Module, int]] = []
 
     def note(module: nn.Module, _inputs: object, output: object) -> None:
         if isinstance(output, torch.Tensor) and output.dim() == _MAP_DIMENSIONS and min(output.shape[-2:]) > 1:
-            found.append(module)
+            found.append((module, output.shape[1]))
 
     handles = [module.register_forward_hook(note) for module in network.modules()]
     first = next(network.parameters())

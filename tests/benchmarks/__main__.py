@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.resources import close_resources
-from tests.benchmarks import discovery, history, memory, scoring, training, writing
+from tests.benchmarks import audit, discovery, history, memory, scoring, training, writing
 
 BENCHMARKS = {
     "scoring": scoring.run,
@@ -25,6 +25,7 @@ BENCHMARKS = {
     "writing": writing.run,
     "training": training.run,
     "history": history.run,
+    "audit": audit.run,
 }
 
 

@@ -16,13 +16,13 @@ from tests.published import publish_model
 
 UNTIL = datetime(2026, 11, 23, 8, tzinfo=UTC)
 SIDE = 224
+REAL_IMAGES = Path(__file__).parents[3] / "shared" / "data" / "casting"
 
 
 def pictures(count: int = 64) -> list[bytes]:
     """File contents to copy under new keys: real castings where they are at hand, else rendered ones of that size."""
-    real = Path(__file__).parents[3] / "shared" / "data" / "casting"
-    if real.is_dir():
-        return [path.read_bytes() for path in sorted(real.rglob("*.jpeg"))[:: max(1, 940 // count)]]
+    if REAL_IMAGES.is_dir():
+        return [path.read_bytes() for path in sorted(REAL_IMAGES.rglob("*.jpeg"))[:: max(1, 940 // count)]]
     files = []
     for seed in range(count):
         target = io.BytesIO()

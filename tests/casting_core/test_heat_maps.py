@@ -6,6 +6,7 @@ from torch import nn
 from casting_core.errors import InvalidInput
 from casting_core.evaluation_evidence import HeatMap
 from casting_core.heat_maps import draw_heat_map, explain_with
+from casting_core.model import build_network
 from casting_core.types import Rejection
 
 
@@ -14,7 +15,7 @@ class BrightSpots(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.features = nn.Conv2d(3, 1, 8, stride=8, bias=False)
+        self.features = nn.Conv2d(3, 2, 8, stride=8, bias=False)
         nn.init.constant_(self.features.weight, 1.0)
 
     def forward(self, inputs):
@@ -41,9 +42,31 @@ def test_the_evidence_is_where_the_network_found_it(make_card):
     assert np.array_equal(bright.seen, pictures[b"a"])
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18"])
-def test_usual_networks_can_be_explained(make_card, make_network, architecture):
-    network = make_network(architecture)
+class WorstPlace(BrightSpots):
+    """Rates every place, and calls a picture as bad as its worst one."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = nn.Conv2d(2, 1, 1)
+        nn.init.constant_(self.rate.weight, 1.0)
+        nn.init.constant_(self.rate.bias, -1e4)
+
+    def forward(self, inputs):
+        worst = self.rate(self.features(inputs)).amax(dim=(1, 2, 3))
+        return torch.stack([torch.zeros_like(worst), worst], dim=1)
+
+
+def test_a_network_that_rates_places_shows_which_stand_out_though_it_finds_them_all_sound(make_card):
+    (found,) = explain_with(WorstPlace(), make_card(side=64), lambda _content: spot(8, 40))([b"a"])
+    assert np.unravel_index(found.evidence.argmax(), (8, 8)) == (1, 5)
+    assert found.evidence[1, 5] == pytest.approx(1)
+    assert np.median(found.evidence) == 0
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "mobilenet_v2-local"])
+def test_usual_networks_can_be_explained(make_card, architecture):
+    torch.manual_seed(0)
+    network = build_network(architecture).eval()
     before = network(torch.zeros(1, 3, 64, 64))
     explain = explain_with(network, make_card(side=64, architecture=architecture), lambda _content: spot(8, 40))
     maps = explain([b""] * 5)
