@@ -147,7 +147,7 @@ def _dress(axes: Axes, history: ChartHistory, timezone: tzinfo) -> None:
     axes.set_facecolor(_PAPER)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="upper left", fontsize=_LETTERS - 1, frameon=False, ncols=2)
+    axes.legend(loc="upper left", fontsize=_LETTERS - 1, ncols=2, facecolor=_PAPER, edgecolor="none", framealpha=0.85)
 
 
 def _by_hour(history: ChartHistory) -> tuple[list[datetime], NDArray[np.int64], NDArray[np.int64]]:
