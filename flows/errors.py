@@ -8,7 +8,8 @@ FlowError
 ├── ServiceFailed      something that a plant PC needs did not come up
 ├── AlreadyRunning     another `casting up` uses this home
 ├── UnsafeAddress      a server would be open to the network without a password
-└── NoGoldenSet        there is nothing to compare models on
+├── NoGoldenSet        there is nothing to compare models on
+└── CannotExport       the rows of a query cannot be written to a file
 """
 
 
@@ -46,3 +47,7 @@ class UnsafeAddress(FlowError):
 
 class NoGoldenSet(FlowError):
     """Models are to be compared, and no golden set was frozen yet."""
+
+
+class CannotExport(FlowError):
+    """The rows of a query cannot be written to a file as they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -126,14 +127,19 @@ def unarchive(
 def sql(
     query: Annotated[str, typer.Argument(help="One SQL statement; it runs in a transaction that cannot write.")],
     json: JsonFlag = False,
+    csv: Annotated[str | None, typer.Option(help="Write the rows to this file as CSV; - for standard output.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the rows to this file as Parquet.")] = None,
 ) -> None:
-    """Run a query and print its rows as a table."""
+    """Run a query and print its rows as a table, or write them to a file."""
     from sqlalchemy import text
 
+    from flows.commands.rows import write_csv, write_parquet
     from flows.resources import open_engine
     from flows.settings import load_settings
 
     with plain_errors(), open_engine(load_settings()).connect() as connection:
+        if sum(map(bool, (json, csv, parquet))) > 1:
+            fail("Give one of --json, --csv and --parquet.")
         connection.execution_options(postgresql_readonly=True)
         result = connection.execute(text(query.replace(":", r"\:")))
         if not result.returns_rows:
@@ -142,5 +148,11 @@ def sql(
         columns, rows = list(result.keys()), result.all()
         if json:
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        elif csv:
+            write_csv(columns, rows, csv)
+        elif parquet:
+            write_parquet(columns, rows, parquet)
         else:
             print_table(columns, rows)
+        if (csv and csv != "-") or parquet:
+            messages.print(f"Wrote {len(rows):,} rows to {csv or parquet}.")

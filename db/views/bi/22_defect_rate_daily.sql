@@ -12,7 +12,7 @@ SELECT
     counted.defective::double precision / nullif(counted.inspected, 0) AS rate,
     CASE WHEN counted.inspected > 0 THEN bi.exact_low(counted.defective, counted.inspected) END AS rate_low,
     CASE WHEN counted.inspected > 0 THEN bi.exact_high(counted.defective, counted.inspected) END AS rate_high,
-    1e6 * counted.defective / nullif(counted.inspected, 0) AS parts_per_million,
+    1e6::double precision * counted.defective / nullif(counted.inspected, 0) AS parts_per_million,
     counted.ok::double precision / nullif(counted.inspected, 0) AS first_pass_yield
 FROM (
     SELECT
