@@ -156,3 +156,12 @@ def sql(
             print_table(columns, rows)
         if (csv and csv != "-") or parquet:
             messages.print(f"Wrote {len(rows):,} rows to {csv or parquet}.")
+
+
+@app.command()
+def diagram() -> None:
+    """Print the tables and how they hang together as a Mermaid diagram."""
+    from db.diagram import entity_relationships
+    from db.schema import metadata
+
+    typer.echo(entity_relationships(metadata), nl=False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
-from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,15 @@ def write_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]], target: str
 
     Raises CannotExport if the file cannot be written.
     """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+    if target == "-":
+        sys.stdout.write(buffer.getvalue())
+        return
     try:
-        opened = nullcontext(sys.stdout) if target == "-" else Path(target).open("w", newline="", encoding="utf-8")
-        with opened as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows([_csv_cell(value) for value in row] for row in rows)
+        Path(target).write_text(buffer.getvalue(), encoding="utf-8")
     except OSError as error:
         raise CannotExport(f"The rows cannot be written to {target}: {error.strerror}.") from error
 

@@ -26,12 +26,13 @@ recent AS MATERIALIZED (
 ),
 reference AS MATERIALIZED (
     SELECT line, centre, usual_size,
-        coalesce((
+        -- Hours all alike, as on a line without a defect, say nothing of the spread.
+        coalesce(nullif((
             SELECT avg(abs(
                     (recent.defective::double precision / recent.inspected - centre) * sqrt(recent.inspected)
                     - (recent.defective_before::double precision / recent.before - centre) * sqrt(recent.before)))
                 / sqrt(centre * (1 - centre)) / 1.1283791670955126  -- d2 of moving ranges, 2 / sqrt(pi)
-            FROM recent WHERE recent.line = pooled.line AND recent.before IS NOT NULL), 1) AS sigma_z
+            FROM recent WHERE recent.line = pooled.line AND recent.before IS NOT NULL), 0), 1) AS sigma_z
     FROM (
         SELECT line, (sum(defective) + 0.5)::double precision / (sum(inspected) + 1)::double precision AS centre,
             avg(inspected)::double precision AS usual_size
