@@ -22,7 +22,7 @@ def entity_relationships(metadata: MetaData) -> str:
         lines += [f"        {_type(column)} {column.name}{_keys(column)}" for column in table.columns]
         lines += ["    }"]
     for table in tables:
-        for key in sorted(table.foreign_key_constraints, key=lambda key: key.column_keys):
+        for key in sorted(table.foreign_key_constraints, key=lambda key: tuple(key.column_keys)):
             label = ", ".join(column.name for column in key.columns)
             many = "|o--o{" if any(column.nullable for column in key.columns) else "||--o{"
             lines += [f'    {key.referred_table.name} {many} {table.name} : "{label}"']

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -131,22 +131,15 @@ def sql(
     parquet: Annotated[Path | None, typer.Option(help="Write the rows to this file as Parquet.")] = None,
 ) -> None:
     """Run a query and print its rows as a table, or write them to a file."""
-    from sqlalchemy import text
-
     from flows.commands.rows import write_csv, write_parquet
-    from flows.resources import open_engine
-    from flows.settings import load_settings
 
-    with plain_errors(), open_engine(load_settings()).connect() as connection:
+    with plain_errors():
         if sum(map(bool, (json, csv, parquet))) > 1:
             fail("Give one of --json, --csv and --parquet.")
-        connection.execution_options(postgresql_readonly=True)
-        result = connection.execute(text(query.replace(":", r"\:")))
-        if not result.returns_rows:
+        columns, rows = _rows_of(query)
+        if not columns:
             messages.print("The statement returned no rows.")
-            return
-        columns, rows = list(result.keys()), result.all()
-        if json:
+        elif json:
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
         elif csv:
             write_csv(columns, rows, csv)
@@ -155,7 +148,26 @@ def sql(
         else:
             print_table(columns, rows)
         if (csv and csv != "-") or parquet:
-            messages.print(f"Wrote {len(rows):,} rows to {csv or parquet}.")
+            messages.print(f"Wrote {len(rows):,} rows to {csv or parquet}.", soft_wrap=True)
+
+
+def _rows_of(query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run one statement that cannot write. Columns and rows; no columns where it returns none."""
+    from sqlalchemy import text
+
+    from flows.resources import open_engine
+    from flows.settings import load_settings
+
+    engine = open_engine(load_settings())
+    try:
+        with engine.connect() as connection:
+            connection.execution_options(postgresql_readonly=True)
+            result = connection.execute(text(query.replace(":", r"\:")))
+            if not result.returns_rows:
+                return [], []
+            return list(result.keys()), [tuple(row) for row in result]
+    finally:
+        engine.dispose()
 
 
 @app.command()
