@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from casting_core.card import CLASSES
 from casting_core.errors import InvalidInput
 from casting_core.held_out import HeldOut
-from casting_core.thresholds import choose_thresholds
 
-if TYPE_CHECKING:
-    from casting_core.card import Thresholds
-    from casting_core.thresholds import Costs
-
-__all__ = ["PREDICTIONS", "read_predictions", "rechoose", "write_predictions"]
+__all__ = ["PREDICTIONS", "read_predictions", "write_predictions"]
 
 # The file's name in an artifact's folder.
 PREDICTIONS = "predictions.csv"
@@ -71,14 +65,6 @@ def read_predictions(content: bytes, *, where: str = PREDICTIONS) -> HeldOut:
         )
     except InvalidInput as error:
         raise InvalidInput(f"{where} holds no predictions that can be used: {error}") from error
-
-
-def rechoose(predictions: bytes, costs: Costs, *, where: str = PREDICTIONS) -> Thresholds:
-    """Choose an artifact's thresholds again by other costs, from its stored predictions and without training.
-
-    Raises what `read_predictions` and `choose_thresholds` raise.
-    """
-    return choose_thresholds(read_predictions(predictions, where=where), costs)
 
 
 def _parse(row: dict[str, str], *, where: str) -> tuple[str, int, int, int, float]:

@@ -74,11 +74,8 @@ def _untested(card: ModelCard) -> Iterator[str]:
             "models, each trained by the same recipe without the castings that it was asked about."
         )
         yield "The heat maps are of the published model, which has been trained on these castings."
-    if apart is None:
-        yield "The thresholds were chosen on the very predictions that they are reported on, which flatters."
-    else:
+    if apart is not None:
         yield (
-            "The thresholds were chosen on the very predictions that they are reported on, which flatters. Chosen for "
-            f"each fold on the other folds, they let {apart['escapes']} images escape, falsely reject "
-            f"{apart['false_rejects']} and send {apart['review']} to review."
+            f"Thresholds chosen for each fold on the other folds alone let {apart['escapes']} images escape, falsely "
+            f"reject {apart['false_rejects']} and send {apart['review']} to review: expect that of other castings."
         )

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 
 from casting_core.errors import InvalidInput
-from casting_core.predictions import read_predictions, rechoose, write_predictions
+from casting_core.predictions import read_predictions, write_predictions
 from casting_core.thresholds import Costs, choose_thresholds
 from tests.casting_core.held_out_sets import held_out_of, held_out_sets
 
@@ -35,7 +35,7 @@ def test_thresholds_are_chosen_again_by_other_costs():
     labels = np.arange(200) % 2
     held_out = held_out_of(labels, 1 / (1 + np.exp(-generator.normal(4 * labels - 2, 1.5))))
     stored = write_predictions(held_out)
-    usual, dear = (rechoose(stored, Costs(review=review)) for review in (0.3, 0.9))
+    usual, dear = (choose_thresholds(read_predictions(stored), Costs(review=review)) for review in (0.3, 0.9))
     assert usual == choose_thresholds(held_out, Costs())
     assert dear.defective_from - dear.ok_below < usual.defective_from - usual.ok_below
 
