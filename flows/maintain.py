@@ -1,6 +1,6 @@
-"""The daily upkeep of the database: months made ahead, roll-ups brought up to date, and all of it checked.
+"""The daily upkeep of the database: months made ahead, roll-ups brought up to date, a backup, and all of it checked.
 
-    months ahead -> roll-ups -> check (the last two months)
+    months ahead -> roll-ups -> backup (of the embedded database) -> check (the last two months)
 
 Nothing else waits for it: writers make a missing month themselves, and the views are exact without fresh roll-ups.
 """
@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from db import months, rollup_check, rollups
+from db.backup import back_up, name_of, prune
 from flows.errors import RollupsWrong
 from flows.resources import open_resources
 from flows.retries import back_off, worth_retrying
@@ -34,6 +35,7 @@ class Upkeep:
 
     months_ahead: tuple[str, ...]
     line_days_recounted: int
+    backup: str | None
 
     def to_json(self) -> dict[str, Any]:
         """As a dict of plain values."""
@@ -49,9 +51,10 @@ def maintain() -> Upkeep:
     engine = open_resources(load_settings()).engine
     made = make_months_ahead.with_options(**back_off(load_settings()))()
     recounted = refresh_rollups.with_options(**back_off(load_settings()))()
+    backup = back_up_embedded.with_options(**back_off(load_settings()))()
     _check(engine)
     get_run_logger().info("Months ready: %s; %d line-days recounted; roll-ups equal a recount", made, recounted)
-    return Upkeep(months_ahead=tuple(made), line_days_recounted=recounted)
+    return Upkeep(months_ahead=tuple(made), line_days_recounted=recounted, backup=backup)
 
 
 @task(name="make months ahead", cache_policy=NO_CACHE, retry_jitter_factor=0.5, retry_condition_fn=worth_retrying)
@@ -65,6 +68,18 @@ def make_months_ahead() -> list[str]:
 def refresh_rollups() -> int:
     """Recount what changed since the last scoring run, such as labels and promotions."""
     return rollups.refresh(open_resources(load_settings()).engine)
+
+
+@task(name="back up", cache_policy=NO_CACHE, retry_jitter_factor=0.5, retry_condition_fn=worth_retrying)
+def back_up_embedded() -> str | None:
+    """Back up the embedded database and keep the newest CASTING_BACKUPS_KEPT; a database of the plant's own is its."""
+    settings = load_settings()
+    if settings.database_url is not None or settings.backups_kept == 0:
+        return None
+    folder = settings.home.absolute() / "backups"
+    made = back_up(open_resources(settings).engine.url, folder / name_of(datetime.now(tz=UTC)))
+    prune(folder, keep=settings.backups_kept)
+    return str(made)
 
 
 def _check(engine: Engine) -> None:

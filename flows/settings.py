@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field(default="127.0.0.1", description="The address of `casting up`'s figures for Prometheus.")
     metrics_port: int = Field(default=9464, ge=0, lt=65536, description="Their port; 0 serves none.")
     log_format: Literal["text", "json"] = Field(default="text", description="How services and runs write their logs.")
+    backups_kept: int = Field(default=14, ge=0, description="Nightly backups of the embedded database; 0 makes none.")
     score_cron: str = Field(default="5 * * * *", description="When the hourly job runs, as a cron expression.")
     schedule_timezone: str = Field(default="UTC", description="The time zone of all schedules.")
 

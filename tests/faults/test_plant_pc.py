@@ -260,6 +260,22 @@ def test_everything_is_killed_in_the_middle_of_a_run_and_comes_back_with_nothing
     eventually(lambda: any(crash[0] == s and crash[1] in b for s, b in told), what=f"somebody is told: {told}")
 
 
+def test_the_nightly_backup_made_while_everything_runs_is_restored_into_an_empty_home(pc):
+    nightly = pc.run_deployment("maintain/nightly")
+    eventually(lambda: pc.state_of(nightly)["type"] == "COMPLETED", what="maintenance completes", seconds=240)
+    (backup,) = (pc.home / "backups").iterdir()
+    other = PlantPC()
+    try:
+        restored = other.command("restore", str(backup))
+        assert restored.returncode == 0, restored.stderr
+        counted = other.command("db", "sql", "SELECT count(*) AS judged FROM verdict", "--json")
+        assert json.loads(counted.stdout) == [{"judged": IMAGES}]
+        again = other.command("restore", str(backup))
+        assert (again.returncode, "never writes over anything" in again.stderr) == (1, True)
+    finally:
+        other.close()
+
+
 def test_down_stops_everything_from_elsewhere(pc):
     left = psutil.Process(pc.ups[-1].pid).children(recursive=True)
     assert pc.command("down").returncode == 0
