@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -344,8 +345,8 @@ def workers_online(pc: PlantPC, *, heard_since: datetime | None = None) -> set[s
 def api(pc: PlantPC) -> httpx.Client:
     """A client of Prefect's API, for what is asked without loading all of Prefect."""
     auth = pc.settings.prefect_auth
-    user, _, password = auth.get_secret_value().partition(":") if auth else ("", "", "")
-    return httpx.Client(base_url=pc.api_url, timeout=10, auth=(user, password) if auth else None)
+    headers = {"Authorization": f"Basic {b64encode(auth.get_secret_value().encode()).decode()}"} if auth else {}
+    return httpx.Client(base_url=pc.api_url, timeout=10, headers=headers)
 
 
 def _end_leftovers(pc: PlantPC, say: Callable[[str], None]) -> None:

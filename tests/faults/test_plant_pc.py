@@ -24,6 +24,7 @@ from tests.flows.conftest import picture
 from tests.published import publish_model
 
 IMAGES = 120
+AUTH = ("plant", "password of a test")
 # What a person does in the Prefect UI (a notification block), and `casting deploy` afterwards.
 NAME_WHO_IS_TOLD = """
 import sys
@@ -55,6 +56,7 @@ class PlantPC:
             "CASTING_HOME": str(self.home),
             "CASTING_PREFECT_PORT": str(self.port),
             "CASTING_METRICS_PORT": str(self.metrics_port),
+            "CASTING_PREFECT_AUTH": ":".join(AUTH),
             "CASTING_LOG_FORMAT": "json",
             "CASTING_SETTLE_SECONDS": "0",
             "CASTING_CHUNK_SIZE": "4",
@@ -102,7 +104,7 @@ class PlantPC:
         return len(victims)
 
     def api(self, method, path, body=None):
-        answer = httpx.request(method, f"http://127.0.0.1:{self.port}/api{path}", json=body, timeout=30)
+        answer = httpx.request(method, f"http://127.0.0.1:{self.port}/api{path}", json=body, timeout=30, auth=AUTH)
         answer.raise_for_status()
         return answer.json()
 
@@ -115,7 +117,7 @@ class PlantPC:
         fields = ("name", "description", "enabled", "trigger", "actions")
         changed = {name: automation[name] for name in fields} | {"trigger": automation["trigger"] | {"within": seconds}}
         url = f"http://127.0.0.1:{self.port}/api/automations/{automation['id']}"
-        httpx.put(url, json=changed, timeout=30).raise_for_status()
+        httpx.put(url, json=changed, timeout=30, auth=AUTH).raise_for_status()
 
     def state_of(self, run):
         return self.api("GET", f"/flow_runs/{run['id']}")["state"]
@@ -198,6 +200,8 @@ def test_from_an_empty_home_one_command_brings_everything_up(pc):
         assert part in said
     status = pc.command("status", "--json")
     assert status.returncode == 0, status.stdout + status.stderr
+    refused = httpx.get(f"http://127.0.0.1:{pc.port}/api/deployments/name/score/hourly", timeout=30)
+    assert refused.status_code == 401, "whoever has no password is refused"
     checks = {check["name"]: check for check in json.loads(status.stdout)["checks"]}
     assert set(checks) == {"casting up", "database", "Prefect server", "deployments", "workers"}
     assert "score/hourly" in checks["deployments"]["text"]
@@ -213,7 +217,12 @@ def test_a_second_one_says_that_it_is_running_already(pc):
 def test_people_are_told_when_the_hourly_job_did_not_complete(pc, told):
     done = subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-c", NAME_WHO_IS_TOLD, told.url],
-        env=pc.environment | {"PREFECT_API_URL": f"http://127.0.0.1:{pc.port}/api", "PREFECT_HOME": str(pc.home)},
+        env=pc.environment
+        | {
+            "PREFECT_API_URL": f"http://127.0.0.1:{pc.port}/api",
+            "PREFECT_API_AUTH_STRING": ":".join(AUTH),
+            "PREFECT_HOME": str(pc.home),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -224,7 +233,7 @@ def test_people_are_told_when_the_hourly_job_did_not_complete(pc, told):
     missed = automations["casting: the hourly job did not complete"]
     # A run is due once a year here; an hour more is granted.
     assert missed["trigger"]["within"] >= 365 * 24 * 3600 + 3600
-    pc.let_pass(missed, seconds=5)
+    pc.let_pass(missed, seconds=10)
     eventually(lambda: told, what="somebody is told")
     assert told[0][0] == "The hourly casting inspection did not complete"
     assert "casting doctor" in told[0][1]
