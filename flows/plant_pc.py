@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     Stage = Callable[[str], AbstractContextManager[list[str]]]
 
 POOLS = ("casting-gpu", "casting-cpu")
-_START_SECONDS = 180.0
+_START_SECONDS = 300.0
 _LOOK_SECONDS = 0.5
 
 

@@ -78,7 +78,7 @@ class PlantPC:
             check=False,
         )
 
-    def up(self, *, seconds=240):
+    def up(self, *, seconds=600):
         """Start `casting up` and return once it says that everything is up, with what it said."""
         output = self.home / f"up-{len(self.ups)}.txt"
         with output.open("w") as file:
