@@ -36,6 +36,7 @@ LARGEST_ARL = 1e10
 _LEAP = 0.16  # expected defectives in one step of the chain: about the cheapest
 _SOLVER_TOLERANCE = 1e-3
 _LARGEST_CHAIN = 400_000  # states times quadrature nodes: some ten seconds
+_QUICK_CHAIN = 40_000  # states times nodes times weights: some tenths of a second
 _SURE_STEP = 0.9  # a limit that overshoots by less, in grid units, is taken for the smallest
 _CHANGE_POINT_MISS = 0.1  # 90 % confidence, half of the miss on each side
 # The grid's reference value may be off by this share of its distance to the nearer of baseline and climb.
@@ -199,13 +200,21 @@ def finish_design(
     icc: float = 0.0,
     batch: int = 1,
     recovery_arl: float = DEFAULT_RECOVERY_ARL,
+    quick: bool = False,
 ) -> CusumDesign:
-    """Set the limits of a draft whose parts have the given distribution of weights. Raises as `design_cusum`."""
+    """Set the limits of a draft whose parts have the given distribution of weights. Raises as `design_cusum`.
+
+    `quick` is for designs that somebody waits for: a chain that would take long gets the limit for independent parts
+    instead, scaled by how much slower high values get rare among correlated ones. That errs to the safe side: the ARL0
+    is kept, with a limit that is 6 to 50 % larger than the exact one.
+    """
     for name, value in (("arl0", arl0), ("recovery_arl", recovery_arl)):
         if not 1 < value <= LARGEST_ARL:
             raise InvalidInput(f"{name} is an average number of parts from 1 to {LARGEST_ARL:g}, got {value!r}")
     climbs = _Chain(distribution=distribution, rate=draft.baseline, icc=icc, batch=batch)
-    limit, achieved = climbs.limit_for(arl0)
+    limit, achieved = _scaled_limit(climbs, arl0) if quick else (0, arl0)
+    if not quick or limit * climbs.nodes * distribution.weights.size <= _QUICK_CHAIN:
+        limit, achieved = climbs.limit_for(arl0)
     waiting = replace(distribution, weights=-distribution.weights)
     recoveries = _Chain(distribution=waiting, rate=draft.climb, icc=icc, batch=batch)
     independent = replace(recoveries, icc=0.0)
@@ -221,6 +230,13 @@ def finish_design(
         icc=icc,
         batch=batch,
     )
+
+
+def _scaled_limit(chain: "_Chain", arl0: float) -> tuple[int, float]:
+    """The limit for independent parts, scaled by the decay rates, and the run length that it keeps at least."""
+    independent = replace(chain, icc=0.0)
+    scaled = independent.limit_for(arl0)[0] * independent.decay_rate() / chain.decay_rate()
+    return math.ceil(scaled), arl0
 
 
 def average_run_length(
@@ -302,13 +318,18 @@ class _Chain:
             high *= 4
         return float(brentq(log_moment, high / 4, high))
 
-    def _rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    @property
+    def nodes(self) -> int:
+        """Quadrature nodes: the more a batch's own rate decides its count, the sharper the integrand."""
         if self.icc <= NEGLIGIBLE_ICC or self.batch == 1 or self.rate in {0.0, 1.0}:
+            return 1
+        return math.ceil(3 + 5.5 * math.sqrt(self.icc * self.batch))
+
+    def _rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self.nodes == 1:
             return np.array([self.rate]), np.ones(1)
         precision = 1 / self.icc - 1
-        # The more a batch's own rate decides its count, the sharper the integrand.
-        nodes = math.ceil(3 + 5.5 * math.sqrt(self.icc * self.batch))
-        return _beta_quadrature(self.rate * precision, (1 - self.rate) * precision, nodes)
+        return _beta_quadrature(self.rate * precision, (1 - self.rate) * precision, self.nodes)
 
     def _independent_run_length(self, limit: int) -> float:
         order = np.arange(limit)

@@ -6,13 +6,16 @@ exists if and only if the change does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from sqlalchemy import ARRAY, Text, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from casting_core.alert_types import (
+    PLANT,
+    WATCH,
     Alert,
     AlertEvent,
     AlertId,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from casting_core.alert_life import Act, Step
     from casting_core.alert_types import AlertState, EventName
 
 # Is given every change in the transaction that makes it, and writes the rows of `delivery`.
@@ -202,6 +206,51 @@ def events_of(connection: Connection, alert_id: AlertId) -> list[AlertEvent]:
     """Return what happened to an alert, oldest first."""
     query = select(alert_event).where(alert_event.c.alert_id == alert_id).order_by(alert_event.c.event_id)
     return [_event(row) for row in connection.execute(query)]
+
+
+def carry_out(
+    connection: Connection, steps: Sequence[Step], *, at: datetime, outbox: Outbox = no_outbox
+) -> Counter[Act]:
+    """Do what was decided about alerts; return how often each act was done."""
+    done: Counter[Act] = Counter()
+    opened: dict[tuple[str, str], Alert] = {}
+    # The alert about many lines comes first, as others may become a part of it.
+    for step in sorted(steps, key=lambda step: step.finding is None or step.finding.stream != PLANT):
+        telling: dict[str, Any] = {"at": at, "who": WATCH, "why": step.why, "outbox": outbox}
+        if step.act == "open" and step.finding is not None:
+            alert_opened = open_alert(connection, step.finding, **telling)
+            if alert_opened is None:
+                continue
+            opened[step.finding.stream, step.finding.kind] = alert_opened
+            if step.at_once_over:
+                resolve_alert(connection, alert_opened.alert_id, **telling)
+        elif step.alert is not None:
+            _carry_out(connection, step, step.alert, telling, group=opened.get((PLANT, step.alert.finding.kind)))
+        done[step.act] += 1
+    return done
+
+
+def _carry_out(
+    connection: Connection, step: Step, current: Alert, telling: dict[str, Any], *, group: Alert | None
+) -> None:
+    finding = step.finding or current.finding
+    match step.act:
+        case "refresh":
+            refresh_alert(connection, current, finding, at=telling["at"])
+        case "update":
+            update_alert(connection, current, finding, details=step.details, **telling)
+        case "reopen":
+            reopen_alert(connection, current, finding, details=step.details, **telling)
+        case "resolve":
+            resolve_alert(connection, current.alert_id, details=step.details, **telling)
+        case "join":
+            whole = group or newest_alerts(connection).get((PLANT, current.finding.kind))
+            if whole is not None:
+                join_alert(connection, current.alert_id, group=whole.alert_id)
+        case "open":
+            raise WrongAlertState(f"Alert {current.alert_id} exists already, so it cannot be opened.")
+        case _:
+            assert_never(step.act)
 
 
 def _expect(current: Alert, *states: AlertState, act: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import audit, backup, demo, deploy, doctor, metrics, predict, score, train, up
+from flows.commands import audit, backup, demo, deploy, doctor, metrics, predict, score, train, up, watch
 from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 from flows.commands.labels import app as labels_app
@@ -23,6 +23,7 @@ app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("status")(up.status)
 app.command("score")(score.score)
+app.command("watch")(watch.watch)
 app.command("predict")(predict.predict)
 app.command("audit")(audit.audit)
 app.command("train")(train.train)

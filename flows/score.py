@@ -30,6 +30,7 @@ from flows.resources import open_resources
 from flows.retries import back_off, worth_retrying
 from flows.runners import task_runner
 from flows.settings import load_settings
+from flows.watch import watch_after_scoring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,7 @@ def score(
             _close_failed(resources, run, started, error)
             raise
     _publish(summary)
+    watch_after_scoring()
     if failures:
         raise ScoringIncomplete(
             f"Run {run.run_id}: {len(failures)} chunks failed after all retries, so {summary.backlog} images stayed "

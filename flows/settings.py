@@ -63,6 +63,16 @@ class Settings(BaseSettings):
     score_cron: str = Field(default="5 * * * *", description="When the hourly job runs, as a cron expression.")
     schedule_timezone: str = Field(default="UTC", description="The time zone of all schedules.")
 
+    alert_ratio: float = Field(
+        default=2, gt=1, description="The climb worth knowing of, as a multiple of the baseline."
+    )
+    alert_budget_days: float = Field(default=30, gt=0, description="Days to one false alarm, over all lines and kinds.")
+    alert_silent_hours: int = Field(
+        default=2, gt=0, description="Usual hours without a picture of a line until an alert."
+    )
+    alert_stalled_hours: float = Field(
+        default=3, gt=0, description="Hours without a completed run, or with pictures waiting, until an alert."
+    )
     user: str | None = Field(default=None, description="Who changes labels and models; the system's user by default.")
     alert_urls: SecretStr = Field(
         default=SecretStr(""), description="Channels for alerts, [NAME:][SEVERITY][@LINE,...]=APPRISE-URL each."

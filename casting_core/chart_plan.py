@@ -1,0 +1,269 @@
+"""What each chart of a stream promises, hour by hour: its baseline, its design, and where a segment begins.
+
+A stream is watched by five charts, all of them Bernoulli CUSUMs (`alarms`), so that each has an ARL0 that is solved
+exactly for correlated hours:
+
+    chart        outcome of a part                          baseline
+    defects      defective, or p_defective in review        set by a person; carried over when the model changes
+    quarantine   the picture could not be judged            set by a person
+    review       left to a person                           set by a person; learnt anew for another model
+    score_high   p_defective above its 90 % point           learnt from the first parts of the segment
+    score_low    p_defective below its 10 % point           learnt from the first parts of the segment
+
+The last two are one alert, `score_drift`: a move of the whole distribution shows in its tails, whatever its shape. They
+count only whether a score lies in the tail, so that neither its scale nor its calibration matters.
+
+The fleet's budget, one false alarm in so many days over all streams, is split among the charts by `SHARES`. A CUSUM's
+delay grows with the logarithm of its ARL0, so that half the budget costs a few parts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from casting_core.alarm_design import (
+    DEFAULT_BUDGET_DAYS,
+    DEFAULT_RATIO,
+    LARGEST_ARL,
+    SCORE_RESOLUTION,
+    WeightDistribution,
+    draft_design,
+    finish_design,
+    fleet_arl0,
+)
+from casting_core.errors import InvalidInput
+from casting_core.rates import Accuracy, carry_baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from casting_core.alarms import CusumDesign
+    from casting_core.alert_types import AlertKind
+    from casting_core.baselines import StreamBaseline
+
+ChartName = Literal["defects", "quarantine", "review", "score_high", "score_low"]
+CHARTS: tuple[ChartName, ...] = ("defects", "quarantine", "review", "score_high", "score_low")
+ALERT_OF: Mapping[ChartName, AlertKind] = {
+    "defects": "defect_rate_climb",
+    "quarantine": "quarantine_rate_climb",
+    "review": "review_rate_climb",
+    "score_high": "score_drift",
+    "score_low": "score_drift",
+}
+# Shares of the fleet's false-alarm budget.
+SHARES: Mapping[ChartName, float] = {
+    "defects": 0.5,
+    "quarantine": 0.15,
+    "review": 0.15,
+    "score_high": 0.1,
+    "score_low": 0.1,
+}
+# A rate below is taken for it: a doubling of less is not worth a call, and its chart would be slow to solve.
+LEAST_RATE = 0.002
+# Correlations below it change no run length.
+_LEAST_ICC = 1e-4
+# Above it no rate can climb by much.
+HIGHEST_RATE = 0.9
+# Parts of a segment from which a chart learns what has no baseline.
+LEARN_FROM_PARTS = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A stretch of a chart on one footing; where any of these changes, the chart begins a new one.
+
+    `restarted` is the hour (since the epoch) from which a person has let the chart begin anew.
+    """
+
+    model_id: int | None
+    baseline_id: int | None
+    restarted: int | None
+
+    def as_json(self) -> list[int | None]:
+        """Give the three as a list."""
+        return [self.model_id, self.baseline_id, self.restarted]
+
+    @classmethod
+    def from_json(cls, stored: list[int | None]) -> Segment:
+        """Rebuild from `as_json`."""
+        return cls(model_id=stored[0], baseline_id=stored[1], restarted=stored[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footing:
+    """What a chart rests on: the rate it takes for well, where that comes from, and the design for it.
+
+    `source` is 'own' or 'fleet' for a baseline that a person set (whichever weighs more), 'carried' where it was set
+    for another model and corrected by both models' accuracies, 'uncorrected' where those are not known, and 'learnt'
+    where the chart took it from its segment's first parts.
+    """
+
+    rate: float
+    source: Literal["own", "fleet", "carried", "uncorrected", "learnt"]
+    design: CusumDesign
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that is decided outside the parts themselves. Hours count from the epoch.
+
+    `baselines` lists those of a (kind, stream) by the hour from which they hold; the stream '' is the fleet's.
+    `restarts` are the hours from which a person lets a chart begin anew, `maintenance` the hours (first, last) of a
+    line whose parts say nothing; '' is every line.
+    """
+
+    ratio: float = DEFAULT_RATIO
+    budget_days: float = DEFAULT_BUDGET_DAYS
+    baselines: Mapping[tuple[str, str], tuple[StreamBaseline, ...]] = field(default_factory=dict)
+    restarts: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
+    accuracies: Mapping[int, Accuracy] = field(default_factory=dict)
+    maintenance: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+
+    def in_maintenance(self, line: str, hour: int) -> bool:
+        """Whether the hour touches a maintenance window of the line."""
+        windows = (*self.maintenance.get(line, ()), *self.maintenance.get("", ()))
+        return any(first <= hour <= last for first, last in windows)
+
+    def baseline(self, chart: ChartName, stream: str, hour: int) -> StreamBaseline | None:
+        """The stream's baseline at that hour, or the fleet's, whichever was set later; None where there is none."""
+        kind = ALERT_OF[chart]
+        known = [
+            baseline
+            for name in (stream, "")
+            for baseline in self.baselines.get((kind, name), ())
+            if baseline.valid_from_hour <= hour
+        ]
+        # At one setting every stream with parts of its own gets a baseline, and the fleet's is for all others.
+        return max(
+            known, key=lambda each: (each.valid_from_hour, each.stream == stream, each.baseline_id), default=None
+        )
+
+    def segment(self, chart: ChartName, stream: str, hour: int, model_id: int | None) -> Segment:
+        """The segment that an hour belongs to; `model_id` is the model that judged most of its parts."""
+        of_scores = chart in ("score_high", "score_low")
+        baseline = self.baseline("defects" if of_scores else chart, stream, hour)
+        kind = ALERT_OF[chart]
+        # What a person closes for the whole plant begins anew on every stream.
+        restarts = [at for name in (stream, "") for at in self.restarts.get((name, kind), ()) if at <= hour]
+        return Segment(
+            model_id=None if chart == "quarantine" else model_id,
+            baseline_id=None if baseline is None else baseline.baseline_id,
+            restarted=max(restarts, default=None),
+        )
+
+    def footing(self, chart: ChartName, stream: str, hour: int, segment: Segment) -> Footing | None:
+        """What a chart rests on in a segment that begins with that hour.
+
+        None where the chart has to learn it (scores; the review rate of a model that no baseline was set for), or has
+        no baseline, or nothing is left to climb to.
+        """
+        baseline = None if chart in ("score_high", "score_low") else self.baseline(chart, stream, hour)
+        if baseline is None or (chart == "review" and baseline.model_id != segment.model_id):
+            return None
+        if baseline.rate > HIGHEST_RATE:
+            return None
+        rate, source = baseline.rate, "own" if baseline.stream == stream and not baseline.on_fleet else "fleet"
+        if chart == "defects" and baseline.model_id is not None and segment.model_id not in (None, baseline.model_id):
+            rate, source = self._carried(baseline, segment.model_id)
+        design = design_chart(
+            rate=rate,
+            ratio=self.ratio,
+            icc=baseline.icc,
+            batch=baseline.batch,
+            arl0=self.arl0(chart, streams=baseline.streams, parts_per_day=24 * baseline.parts_per_hour),
+            review=baseline.review if chart == "defects" else (),
+        )
+        return Footing(rate=rate, source=source, design=design)  # type: ignore[arg-type]
+
+    def learnt_footing(
+        self, chart: ChartName, stream: str, hour: int, *, rate: float, icc: float, parts_per_hour: float
+    ) -> Footing:
+        """What a chart rests on that has learnt its rate itself."""
+        baseline = self.baseline("defects", stream, hour)
+        design = design_chart(
+            rate=rate,
+            ratio=self.ratio,
+            icc=icc,
+            batch=max(1, round(parts_per_hour)),
+            arl0=self.arl0(chart, streams=baseline.streams if baseline else 1, parts_per_day=24 * parts_per_hour),
+        )
+        return Footing(rate=rate, source="learnt", design=design)
+
+    def arl0(self, chart: ChartName, *, streams: int, parts_per_day: float) -> float:
+        """The chart's share of the fleet's false-alarm budget, as parts from one false alarm to the next."""
+        whole = float(fleet_arl0([parts_per_day] * max(1, streams), days=self.budget_days)[0])
+        return whole / SHARES[chart]
+
+    def _carried(self, baseline: StreamBaseline, model_id: int | None) -> tuple[float, str]:
+        before = self.accuracies.get(baseline.model_id or 0)
+        after = self.accuracies.get(model_id or 0)
+        if before is None or after is None:
+            return baseline.rate, "uncorrected"
+        try:
+            return carry_baseline(baseline.rate, max(1, baseline.inspected), before=before, after=after).rate, "carried"
+        except InvalidInput:
+            # A model no better than chance on its golden set: nothing can be corrected by it.
+            return baseline.rate, "uncorrected"
+
+
+def design_chart(
+    *,
+    rate: float,
+    ratio: float,
+    icc: float,
+    batch: int,
+    arl0: float,
+    review: tuple[tuple[float, float], ...] = (),
+) -> CusumDesign:
+    """Design a chart for what was estimated: every number rounded to the safe side, so that streams share designs.
+
+    `review` lists the shares of parts in review by their p_defective. A rate outside [0.002, 0.9] is taken for the
+    nearer end, so that a stream without a defect has a chart too; a climb to 1 or above for one half way there.
+    """
+    rate = min(HIGHEST_RATE, max(LEAST_RATE, _round_up(rate, digits=2)))
+    icc = _round_up(icc, digits=1) if icc >= _LEAST_ICC else 0.0
+    batch = max(1, math.ceil(_round_up(batch, digits=1)))
+    return _designed(
+        rate=rate,
+        ratio=min(ratio, (1 + rate) / 2 / rate),
+        icc=icc,
+        batch=batch,
+        arl0=min(LARGEST_ARL, _round_up(max(arl0, 1_000.0), digits=2)),
+        review=review,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _designed(
+    *, rate: float, ratio: float, icc: float, batch: int, arl0: float, review: tuple[tuple[float, float], ...]
+) -> CusumDesign:
+    if not review:
+        draft = draft_design(rate, ratio)
+        verdicts = WeightDistribution.of_verdicts(draft)
+        return finish_design(draft, verdicts, arl0=arl0, icc=icc, batch=batch, quick=True)
+    values = np.array([0.0, 1.0, *(value for value, _ in review)])
+    shares = np.array([0.0, 0.0, *(share for _, share in review)])
+    # What is not in review is defective or sound, so that the mean is the rate; the review's share gives way to that.
+    shares *= min(1.0, 0.9 * rate / max(1e-12, float(shares @ values)))
+    shares[1] = rate - float(shares @ values)
+    shares[0] = 1 - shares[1:].sum()
+    draft = draft_design(rate, ratio, resolution=SCORE_RESOLUTION)
+    weights = WeightDistribution.binned(draft.weights(values), (1 - values) * shares, values * shares)
+    return finish_design(draft, weights, arl0=arl0, icc=icc, batch=batch, quick=True)
+
+
+def _round_up(value: float, *, digits: int) -> float:
+    if value <= 0:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
+    return float(f"{math.ceil(value / step - 1e-9) * step:.12g}")
+
+
+def plain(footing: Footing) -> dict[str, Any]:
+    """The footing without its design, as plain JSON values."""
+    return {"rate": footing.rate, "source": footing.source}

@@ -1,0 +1,17 @@
+-- Lets go of what no late part can need any more: charts from before the look-back, save the newest of them, and hours
+-- from before what is usual is taken from.
+WITH newest AS (SELECT stream, max(hour) AS hour FROM stream_state GROUP BY stream),
+anchor AS (
+    SELECT stream_state.stream, max(stream_state.hour) AS hour
+    FROM stream_state JOIN newest USING (stream)
+    WHERE stream_state.hour <= newest.hour - make_interval(hours => :lookback_hours) AND charts <> '{}'
+    GROUP BY stream_state.stream
+),
+emptied AS (
+    UPDATE stream_state SET charts = '{}'
+    FROM anchor
+    WHERE stream_state.stream = anchor.stream AND stream_state.hour < anchor.hour AND charts <> '{}'
+      AND stream_state.hour >= :forget_before
+)
+DELETE FROM stream_state USING anchor
+WHERE stream_state.stream = anchor.stream AND stream_state.hour < anchor.hour AND stream_state.hour < :forget_before

@@ -1,0 +1,259 @@
+"""What a watch does with database and statistics: which hours are new, their parts through the charts, what they find.
+
+No Prefect in here, so that the history can be watched again by a test or a benchmark as it is by the flow.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from casting_core.alert_life import Situation
+from casting_core.chart_plan import Plan
+from casting_core.errors import InvalidInput
+from casting_core.findings import accuracy_on_castings, alarmed, climb_finding, hour_of, start_of
+from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW, in_production_order
+from casting_core.silence import silence_finding, stalled_finding
+from casting_core.watching import Chart, advance_charts
+from db import streams
+from db.baselines import read_baselines
+from db.streams import StoredState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from casting_core.alert_types import Finding
+    from casting_core.chart_plan import ChartName
+    from casting_core.production import Parts
+    from casting_core.watching import Alarm
+    from flows.settings import Settings
+
+# Hours that are read at a time: a day of fifty busy lines is some 25 MB.
+_HOURS_AT_ONCE = 24
+# How long an alarm's parts are followed for its numbers.
+_LONGEST_EVIDENCE = timedelta(days=7)
+# What is usual is learnt from four weeks, and one to spare.
+USUAL_FROM = timedelta(weeks=5)
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """Which streams have something new, where each goes on from, and which of its hours have to be looked at."""
+
+    charts: Mapping[str, Mapping[ChartName, Chart]]
+    hours: Mapping[str, Sequence[datetime]]
+    newest: Mapping[str, datetime]
+    recomputed: frozenset[str]
+    too_late: int
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """The charts of streams while their parts pass through, and what is to be written of them."""
+
+    charts: dict[str, Mapping[ChartName, Chart]]
+    states: list[StoredState] = field(default_factory=list)
+    over: list[tuple[str, ChartName, Chart, Alarm]] = field(default_factory=list)
+    parts: int = 0
+
+
+def read_plan(connection: Connection, settings: Settings, *, now: datetime) -> Plan:
+    """Put together all that is decided outside the parts: baselines, restarts, maintenance, the models' accuracy."""
+    since = now - USUAL_FROM
+    restarts: dict[tuple[str, str], tuple[int, ...]] = defaultdict(tuple)
+    for stream, kind, at in streams.chart_restarts(connection, since=since):
+        restarts[stream, kind] = (*restarts[stream, kind], hour_of(at) + 1)
+    maintenance: dict[str, tuple[tuple[int, int], ...]] = defaultdict(tuple)
+    for line, begin, end in streams.maintenance_windows(connection, since=since):
+        last = hour_of(end - timedelta(microseconds=1))
+        maintenance[line] = (*maintenance[line], (hour_of(begin), last))
+    accuracies = {
+        model_id: accuracy
+        for model_id, metrics in streams.model_metrics(connection).items()
+        if (accuracy := accuracy_on_castings(metrics)) is not None
+    }
+    return Plan(
+        ratio=settings.alert_ratio,
+        budget_days=settings.alert_budget_days,
+        baselines=read_baselines(connection, since=since),
+        restarts=dict(restarts),
+        accuracies=accuracies,
+        maintenance=dict(maintenance),
+    )
+
+
+def take_news(connection: Connection, *, now: datetime, lookback: timedelta) -> News:
+    """Take what was judged since the last watch, and find where each stream has to go on from.
+
+    A stream with something new in an hour that was watched before goes back to its charts before that hour. Hours from
+    before the look-back are too late to change anything.
+    """
+    changes = streams.take_changes(connection, latest=now + _HOUR)
+    states = streams.read_states(connection)
+    too_late = 0
+    back_to: dict[str, datetime] = {}
+    hours: dict[str, set[datetime]] = {}
+    for stream, changed in changes.items():
+        known = states.get(stream)
+        fresh = [hour for hour in changed if known is None or hour > known.hour - lookback]
+        too_late += len(changed) - len(fresh)
+        if fresh:
+            back_to[stream], hours[stream] = fresh[0], set(fresh)
+    recomputed = {stream for stream, hour in back_to.items() if stream in states and hour <= states[stream].hour}
+    again = {stream: back_to[stream] for stream in recomputed}
+    earlier = streams.read_checkpoints(connection, again)
+    for stream, watched in streams.watched_hours(connection, again).items():
+        hours[stream].update(watched)
+    charts = {}
+    for stream, state in states.items():
+        begin = earlier.get(stream) if stream in recomputed else state
+        charts[stream] = {} if begin is None else read_charts(begin)
+    return News(
+        charts=charts,
+        hours={stream: sorted(found) for stream, found in hours.items()},
+        newest={stream: state.hour for stream, state in states.items()},
+        # The newest hour is usually incomplete when it is watched; going on with it is no change of a result.
+        recomputed=frozenset(stream for stream in recomputed if back_to[stream] < states[stream].hour),
+        too_late=too_late,
+    )
+
+
+def read_charts(state: StoredState) -> dict[ChartName, Chart]:
+    """The charts of a stored state. Those of another release begin anew."""
+    try:
+        return {name: Chart.from_json(stored) for name, stored in state.charts.items()}  # type: ignore[misc]
+    except InvalidInput:
+        return {}
+
+
+def watch_news(connection: Connection, plan: Plan, news: News, *, lookback: timedelta) -> Watched:
+    """Let the parts of all new hours pass through their charts, some hours of all lines at a time."""
+    watched = Watched(charts=dict(news.charts))
+    # Charts are kept after every hour that late parts may still go back to.
+    keep_from = {
+        stream: max(hours[-1], news.newest.get(stream, hours[-1])) - lookback for stream, hours in news.hours.items()
+    }
+    for lines, since, until in _slices(news.hours):
+        parts_of = in_production_order(streams.read_verdicts(connection, lines, since=since, until=until))
+        for number, line in enumerate(lines):
+            begin = hour_of(news.hours[line][0])
+            hours = [each for each in parts_of[number].by_hour() if each[0] >= begin] if number in parts_of else []
+            _watch_stream(plan, line, hours, watched, keep_from=hour_of(keep_from[line]))
+    return watched
+
+
+def _slices(hours_of: Mapping[str, Sequence[datetime]]) -> Iterator[tuple[list[str], datetime, datetime]]:
+    """Cut the hours to be read into stretches, each with the lines that have hours in it."""
+    lines_in: dict[datetime, set[str]] = defaultdict(set)
+    for line, hours in hours_of.items():
+        for hour in hours:
+            lines_in[hour].add(line)
+    wanted = sorted(lines_in)
+    position = 0
+    while position < len(wanted):
+        since = wanted[position]
+        stretch = [
+            hour for hour in wanted[position : position + _HOURS_AT_ONCE] if hour - since < _HOURS_AT_ONCE * _HOUR
+        ]
+        yield sorted(set().union(*(lines_in[hour] for hour in stretch))), since, stretch[-1] + _HOUR
+        position += len(stretch)
+
+
+def _watch_stream(
+    plan: Plan, stream: str, hours: Sequence[tuple[int, Parts]], watched: Watched, *, keep_from: int
+) -> None:
+    bulk = [each for each in hours if each[0] < keep_from]
+    for together in [bulk, *([each] for each in hours[len(bulk) :])]:
+        if not together:
+            continue
+        advanced = advance_charts(plan, stream, watched.charts.get(stream, {}), together)
+        watched.charts[stream] = advanced.charts
+        watched.over += [(stream, name, advanced.charts[name], alarm) for name, alarm in advanced.over]
+        for hour, parts in together:
+            watched.parts += len(parts)
+            last = hour == together[-1][0]
+            charts = {name: chart.as_json() for name, chart in advanced.charts.items()} if last else {}
+            watched.states.append(StoredState(stream=stream, hour=start_of(hour), seen=_seen(parts), charts=charts))
+
+
+def _seen(parts: Parts) -> dict[str, int]:
+    counts = np.bincount(parts.outcome, minlength=4)
+    return {"parts": int(counts[:QUARANTINED].sum()), "defective": int(counts[DEFECTIVE]),
+            "review": int(counts[REVIEW]), "quarantined": int(counts[QUARANTINED])}  # fmt: skip
+
+
+def find_situation(
+    connection: Connection, plan: Plan, watched: Watched, *, settings: Settings, now: datetime, news: News
+) -> Situation:
+    """Put together what is wrong now: charts that have signalled, lines that are silent, scoring that stalls."""
+    findings = [
+        finding
+        for stream, charts in watched.charts.items()
+        for name, alarm in alarmed(charts)
+        if (finding := _finding(connection, plan, stream, name=name, chart=charts[name], alarm=alarm)) is not None
+    ]
+    over = [
+        (finding, start_of(alarm.over or alarm.place.hour))
+        for stream, name, chart, alarm in watched.over
+        if (finding := _finding(connection, plan, stream, name=name, chart=chart, alarm=alarm)) is not None
+    ]
+    active = streams.active_hours(connection, since=now - USUAL_FROM)
+    silent, stalled = _silence(connection, plan, active, settings=settings, now=now)
+    recently = now - timedelta(days=1)
+    return Situation(
+        findings=[*findings, *silent, *stalled],
+        over=over,
+        watched=frozenset(watched.charts),
+        recomputed=news.recomputed,
+        lines=sum(hours[-1] >= recently for hours in active.values()) or len(watched.charts),
+    )
+
+
+def _finding(
+    connection: Connection, plan: Plan, stream: str, *, name: ChartName, chart: Chart, alarm: Alarm
+) -> Finding | None:
+    since = start_of(alarm.earliest.hour)
+    # An alarm that is over is told of up to there.
+    until = since + _LONGEST_EVIDENCE if alarm.over is None else start_of(alarm.over + 1)
+    parts = read_parts(connection, stream, since=since, until=until)
+    if parts is None:
+        return None
+    return climb_finding(plan, stream, name=name, chart=chart, alarm=alarm, since_earliest=parts)
+
+
+def read_parts(connection: Connection, stream: str, *, since: datetime, until: datetime) -> Parts | None:
+    """The parts of one stream in a stretch of time, in production order; None where there are none."""
+    return in_production_order(streams.read_verdicts(connection, [stream], since=since, until=until)).get(0)
+
+
+def _silence(
+    connection: Connection, plan: Plan, active: Mapping[str, Sequence[datetime]], *, settings: Settings, now: datetime
+) -> tuple[list[Finding], list[Finding]]:
+    health, covered = streams.scoring_health(connection, since=now - USUAL_FROM, until=now)
+    stalled = stalled_finding(health, now=now, hours=settings.alert_stalled_hours)
+    if covered is None:
+        return [], [stalled] if stalled else []
+    now_hour = hour_of(min(covered, now))
+    recent = streams.hours_with_pictures(
+        connection, since=start_of(now_hour) - 4 * settings.alert_silent_hours * _HOUR, until=start_of(now_hour + 1)
+    )
+    silent = [
+        silence_finding(
+            line,
+            active={hour_of(hour) for hour in [*active.get(line, ()), *recent.get(line, ())]},
+            now_hour=now_hour,
+            hours=settings.alert_silent_hours,
+            timezone=settings.layout.timezone,
+            in_maintenance=partial(plan.in_maintenance, line),
+        )
+        for line in active
+    ]
+    return [finding for finding in silent if finding is not None], [stalled] if stalled else []
