@@ -209,6 +209,11 @@ def prefect_environment(settings: Settings, *, api_url: str | None = None) -> di
     return environment
 
 
+def tell_nobody() -> None:
+    """Let this process and those it starts send alerts to no channel, whatever is set."""
+    os.environ.pop("CASTING_ALERT_URLS", None)
+
+
 def configure_prefect(settings: Settings, *, verbose: bool = False) -> None:
     """Set what Prefect reads from the environment when it is first imported, where nobody has set it.
 

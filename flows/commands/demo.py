@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flows.settings import Settings
 
 _SHEET_TILES = 36
+_PHONE_WIDTH = 76
 
 
 def demo(
@@ -40,8 +41,10 @@ def demo(
     ] = None,
 ) -> None:
     """Train a small model, fill a bucket with three hours of two lines, and run the hourly job on it."""
-    from flows.settings import configure_prefect, load_settings, use_home
+    from flows.settings import configure_prefect, load_settings, tell_nobody, use_home
 
+    # Nobody at the plant is to be told of rendered castings.
+    tell_nobody()
     if workdir is not None:
         use_home(workdir)
     with plain_errors():
@@ -66,6 +69,7 @@ def _run(settings: Settings, images: Path | None, pretrained: str) -> None:
         story.fill_bucket(bucket, shown, start=start)
     summaries = _score_hours(settings, start, story.HOURS)
     _report(resources, fitted, summaries, start)
+    _report_alerts(resources)
     messages.print(f"\nAll of it took {time.perf_counter() - started:.0f} s.")
 
 
@@ -101,14 +105,19 @@ def _train(resources: Resources, files: list[LabelledFile], plan: DemoPlan) -> T
 
 
 def _score_hours(settings: Settings, start: datetime, hours: int) -> list[RunSummary]:
-    """Run the hourly job as its schedule would: at the end of each hour."""
+    """Run the hourly job as its schedule would, at the end of each hour; each run is followed by a watch."""
     from flows.commands.score import run_scoring
+    from flows.demo import USUAL_HOURS, take_for_usual
+    from flows.resources import open_resources
 
     summaries = []
     for hour in range(1, hours + 1):
         until = start + timedelta(hours=hour)
-        with _step(f"Hourly run at {until:%H:%M} UTC"):
+        with _step(f"Hourly run at {until:%H:%M} UTC, and the watch after it"):
             summaries.append(run_scoring(settings, until=until))
+        if hour == USUAL_HOURS:
+            with _step(f"The first {hour} hours taken for usual"):
+                take_for_usual(open_resources(settings), start)
     return summaries
 
 
@@ -162,6 +171,36 @@ def _report(resources: Resources, fitted: TrainedModel, summaries: list[RunSumma
     query = "SELECT * FROM part_verdict ORDER BY p_defective DESC LIMIT 10"
     messages.print(f'  Query it   {again}{casting} db sql "{query}"', highlight=False, soft_wrap=True)
     messages.print(f"  Go on      {again}{casting} score", highlight=False, soft_wrap=True)
+
+
+def _report_alerts(resources: Resources) -> None:
+    """Show each alert as the line's people get it, and write its chart."""
+    from rich.panel import Panel
+    from rich.text import Text
+
+    from casting_core.alert_message import describe, title_of
+    from db.alerts import events_of, read_alerts
+    from flows.alert_picture import draw_picture
+    from flows.outbox import message_timezone
+
+    with resources.engine.connect() as connection:
+        told = [(alert, events_of(connection, alert.alert_id)[0]) for alert in read_alerts(connection)]
+    if not told:
+        messages.print("\nNo alert: as judged, no line has climbed beyond what is chance after two hours of history.")
+    for alert, opened in told:
+        lines = "\n".join(describe(alert, opened, timezone=message_timezone(resources.settings)))
+        messages.print()
+        messages.print(Panel(Text(lines), title=Text(title_of(alert, opened)), title_align="left", width=_PHONE_WIDTH))
+        picture = draw_picture(resources, alert.alert_id)
+        if picture is not None:
+            path = resources.settings.home / f"alert-{alert.alert_id}.png"
+            path.write_bytes(picture)
+            messages.print(f"  Its chart  {path}", highlight=False, soft_wrap=True)
+    if told:
+        messages.print(
+            "  It would go to mail, Slack, Teams or a webhook: set CASTING_ALERT_URLS (deployments/ALERTS.md).",
+            highlight=False,
+        )
 
 
 def _write_sheet(resources: Resources, window: dict[str, datetime]) -> Path:

@@ -35,6 +35,13 @@ def test_it_ends_with_tables_a_picture_and_the_way_on(plant, prefect_server, sma
     assert "truncated" in shown.out
     assert "not_an_image" in shown.out
     assert "db sql" in shown.err
+    # So small a model may find no climb; either way the demonstration says what came of it.
+    alerts = plant.sql("SELECT alert_id FROM alert WHERE state <> 'resolved'")
+    assert ("No alert: as judged" in shown.err) == (not alerts)
+    assert plant.sql("SELECT count(DISTINCT stream) FROM stream_state") == [(len(story.LINES),)]
+    assert plant.sql("SELECT DISTINCT why FROM baseline") == [
+        ("the first hours of the demonstration, in which all is well",)
+    ]
     with Image.open(plant.home / "contact-sheet.png") as sheet:
         assert sheet.width > 1000
         assert len(sheet.getcolors(maxcolors=1 << 20)) > 100

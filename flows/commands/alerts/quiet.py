@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands.alerts.take import WhyOption
-from flows.commands.console import fail, messages, plain_errors
+from flows.commands.console import as_utc, fail, messages, plain_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -54,6 +54,31 @@ def snooze(
                     details = {"until": until.isoformat()}
                     record_event(connection, alert, "snoozed", at=now, who=settings.who, why=why, details=details)
     messages.print(f"No messages about {place or 'any line'} until {until:%Y-%m-%d %H:%M} UTC.", highlight=False)
+
+
+def maintenance(
+    line: LineArgument = None,
+    duration: ForOption = "8h",
+    why: WhyOption = "",
+    all_lines: AllOption = False,
+    since: Annotated[datetime | None, typer.Option(help="When it begins or began, UTC; now by default.")] = None,
+) -> None:
+    """Say that a line is set up or repaired: its parts of that time count for no chart, and it need not send any."""
+    from db.streams import set_maintenance
+    from flows.resources import open_resources
+    from flows.settings import load_settings
+
+    begin = as_utc(since) or datetime.now(tz=UTC)
+    until = begin + _length(duration)
+    with plain_errors():
+        settings = load_settings()
+        with open_resources(settings).engine.begin() as connection:
+            place = _place(connection, line, all_lines=all_lines)
+            set_maintenance(connection, place, since=begin, until=until, who=settings.who, why=_reason(why))
+    messages.print(
+        f"{place or 'All lines'} in maintenance from {begin:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC.",
+        highlight=False,
+    )
 
 
 def _place(connection: Connection, line: str | None, *, all_lines: bool) -> str:
