@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.resources import close_resources
-from tests.benchmarks import audit, discovery, history, memory, scoring, training, writing
+from tests.benchmarks import audit, discovery, history, memory, scoring, training, watching, writing
 
 BENCHMARKS = {
     "scoring": scoring.run,
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "training": training.run,
     "history": history.run,
     "audit": audit.run,
+    "watching": watching.run,
 }
 
 
