@@ -31,7 +31,7 @@ def panels(count: int, *, title: str, height: float = 0.8) -> tuple[Figure, list
     figure.suptitle(title, x=0.02, ha="left", fontsize=LETTERS + 2, color=INK, fontweight="bold")
     axes = list(figure.subplots(count, 1, squeeze=False)[:, 0])
     for each in axes:
-        _dress(each)
+        dress(each)
     return figure, axes
 
 
@@ -70,7 +70,8 @@ def as_png(figure: Figure) -> bytes:
     return target.getvalue()
 
 
-def _dress(axes: Axes) -> None:
+def dress(axes: Axes) -> None:
+    """Give axes the look of all pictures."""
     axes.set_facecolor(PAPER)
     axes.tick_params(labelsize=LETTERS - 1, colors=INK)
     axes.grid(visible=True, color=LINE, linewidth=0.8)

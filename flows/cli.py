@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import audit, backup, demo, deploy, doctor, metrics, predict, score, train, up, watch
+from flows.commands import audit, backup, demo, deploy, doctor, metrics, predict, report, score, train, up, watch
 from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 from flows.commands.labels import app as labels_app
@@ -27,6 +27,7 @@ app.command("watch")(watch.watch)
 app.command("predict")(predict.predict)
 app.command("audit")(audit.audit)
 app.command("train")(train.train)
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

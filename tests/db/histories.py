@@ -31,6 +31,7 @@ class Picture:
     verdicts: dict[str, tuple[str, float]] = field(default_factory=dict)
     label: str | None = None
     quarantine: str | None = None
+    etag: str = ""
 
 
 def open_model(connection: Connection, version: str, *, window: Window, promote=False, card=None) -> ScoringRun:
@@ -57,7 +58,7 @@ def write_pictures(
     stored = [
         StoredImage(
             uri=f"{root}/{each.line}/{each.captured_at:%Y/%m/%d/%H}/{each.part_id}__{each.view}.jpg",
-            etag=f"e{number}",
+            etag=each.etag or f"e{number}",
             size=25_000,
             line=each.line,
             part_id=each.part_id,
