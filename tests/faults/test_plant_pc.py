@@ -23,6 +23,9 @@ from db.engine import make_engine
 from tests.flows.conftest import picture
 from tests.published import publish_model
 
+# Two servers and four Python processes start and start again; that takes a busy machine long.
+pytestmark = pytest.mark.timeout(1200)
+
 IMAGES = 120
 AUTH = ("plant", "password of a test")
 # What a person does in the Prefect UI (a notification block), and `casting deploy` afterwards.
@@ -68,7 +71,7 @@ class PlantPC:
         }
         self.ups = []
 
-    def command(self, *arguments, timeout=120):
+    def command(self, *arguments, timeout=240):
         return subprocess.run(  # noqa: S603 - our own command
             [sys.executable, "-m", "flows", *arguments],
             env=self.environment,
@@ -186,7 +189,7 @@ def told():
     server.server_close()
 
 
-def eventually(condition, *, what, seconds=120):
+def eventually(condition, *, what, seconds=300):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
