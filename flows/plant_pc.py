@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from db import embedded, migrate
 from db.engine import check_connection, public_address
@@ -245,8 +246,7 @@ def _bring_up(pc: PlantPC, record: _Record, stage: Stage, stopping: threading.Ev
             )
             details.append(pc.ui_url)
             if pc.own_server and _is_loopback(pc.settings.prefect_host):
-                with api(pc) as client:
-                    died = mark_crashed(client)
+                died = _mark_died(pc)
                 if died:
                     details.append(f"{died} runs that had died are marked as crashed")
         with stage("Deployments") as details:
@@ -287,6 +287,20 @@ def _metrics(pc: PlantPC, supervisor: Supervisor, say: Callable[[str], None]) ->
         if end is not None:
             end()
         engine.dispose()
+
+
+def _mark_died(pc: PlantPC) -> int:
+    """Mark runs that died as crashed. A server that is busy starting answers 503 for a while, and is asked again."""
+    patience = Retrying(
+        retry=retry_if_exception_type(httpx.HTTPError), stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True
+    )
+    try:
+        for attempt in patience:
+            with attempt, api(pc) as client:
+                return mark_crashed(client)
+    except httpx.HTTPError as error:
+        raise ServiceFailed(f"Prefect at {pc.api_url} answers, but not what it is asked: {error}") from error
+    return 0
 
 
 def _prepare_database(settings: Settings) -> str:
@@ -332,7 +346,10 @@ def workers_online(pc: PlantPC, *, heard_since: datetime | None = None) -> set[s
     online = set()
     with api(pc) as client:
         for pool in POOLS:
-            answer = client.post(f"/work_pools/{pool}/workers/filter", json={})
+            try:
+                answer = client.post(f"/work_pools/{pool}/workers/filter", json={})
+            except httpx.HTTPError:  # asked again at the next look
+                continue
             workers = answer.json() if answer.is_success else []
             heard = [
                 datetime.fromisoformat(each["last_heartbeat_time"]) for each in workers if each["status"] == "ONLINE"

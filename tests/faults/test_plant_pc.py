@@ -107,9 +107,16 @@ class PlantPC:
         return len(victims)
 
     def api(self, method, path, body=None):
-        answer = httpx.request(method, f"http://127.0.0.1:{self.port}/api{path}", json=body, timeout=30, auth=AUTH)
+        """Ask Prefect; busy, it answers 503, after which its own client asks again as well."""
+        deadline = time.monotonic() + 60
+        while True:
+            url = f"http://127.0.0.1:{self.port}/api{path}"
+            answer = httpx.request(method, url, json=body, timeout=60, auth=AUTH)
+            if answer.status_code != 503 or time.monotonic() > deadline:
+                break
+            time.sleep(1)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def run_deployment(self, name, parameters=None):
         deployment = self.api("GET", f"/deployments/name/{name}")
@@ -119,8 +126,7 @@ class PlantPC:
         """Change how long an automation waits."""
         fields = ("name", "description", "enabled", "trigger", "actions")
         changed = {name: automation[name] for name in fields} | {"trigger": automation["trigger"] | {"within": seconds}}
-        url = f"http://127.0.0.1:{self.port}/api/automations/{automation['id']}"
-        httpx.put(url, json=changed, timeout=30, auth=AUTH).raise_for_status()
+        self.api("PUT", f"/automations/{automation['id']}", changed)
 
     def state_of(self, run):
         return self.api("GET", f"/flow_runs/{run['id']}")["state"]
