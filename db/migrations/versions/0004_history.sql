@@ -119,6 +119,8 @@ CREATE TRIGGER rollup AFTER INSERT ON label
 CREATE OR REPLACE FUNCTION refuse_two_outcomes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
+    since    timestamptz;
+    until    timestamptz;
     unknown  bigint;
     offender bigint;
 BEGIN
@@ -127,10 +129,13 @@ BEGIN
         RAISE EXCEPTION 'verdicts and quarantine are not written under REPEATABLE READ'
             USING ERRCODE = 'feature_not_supported', HINT = 'Use READ COMMITTED or SERIALIZABLE.';
     END IF;
+    -- Months that the rows are not about need not be looked at.
+    SELECT min(captured_at), max(captured_at) INTO since, until FROM new_row;
     WITH locked AS MATERIALIZED (
         -- Without the lock, two transactions could each pass the check below and then both commit.
         SELECT image.line, image.captured_at
         FROM image JOIN new_row USING (image_id, captured_at)
+        WHERE image.captured_at BETWEEN since AND until
         FOR NO KEY UPDATE OF image
     ), stale AS (
         INSERT INTO rollup_stale (line, day)
@@ -146,9 +151,15 @@ BEGIN
             HINT = 'Take image_id and captured_at from the table image.';
     END IF;
     IF TG_TABLE_NAME = 'verdict' THEN
-        SELECT image_id INTO offender FROM new_row JOIN quarantine USING (image_id, captured_at) LIMIT 1;
+        SELECT image_id INTO offender
+        FROM new_row JOIN quarantine USING (image_id, captured_at)
+        WHERE quarantine.captured_at BETWEEN since AND until
+        LIMIT 1;
     ELSE
-        SELECT image_id INTO offender FROM new_row JOIN verdict USING (image_id, captured_at) LIMIT 1;
+        SELECT image_id INTO offender
+        FROM new_row JOIN verdict USING (image_id, captured_at)
+        WHERE verdict.captured_at BETWEEN since AND until
+        LIMIT 1;
     END IF;
     IF offender IS NOT NULL THEN
         RAISE EXCEPTION 'image % would have both a verdict and a quarantine', offender
