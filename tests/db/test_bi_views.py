@@ -34,6 +34,7 @@ VIEWS = [
     "quarantined_image",
     "rolling_rate",
     "scoring_run",
+    "shift_plan",
     "verdict_history",
 ]
 
@@ -65,7 +66,7 @@ def test_a_file_makes_the_view_that_it_is_named_after(path):
     assert views or "CREATE FUNCTION" in source
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "shift_plan"])
 def test_an_empty_history_has_no_rows(shared_engine, view):
     assert rows(shared_engine, f"SELECT * FROM bi.{view}") == []  # noqa: S608 - our own names
 
