@@ -110,6 +110,23 @@ def read_file(url: str, name: str, *, options: Mapping[str, Any] | None = None) 
     return _read(filesystem, f"{folder}/{name}")
 
 
+def read_extras(url: str, *, options: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+    """Read what lies beside card and weights: predictions, manifest, report, what an engine reads.
+
+    Raises ArtifactMissing, StorageUnavailable or StorageDenied.
+    """
+    filesystem, folder = fsspec.core.url_to_fs(url, **dict(options or {}))
+    try:
+        names = [path.rsplit("/", 1)[-1] for path in filesystem.ls(folder, detail=False)]
+    except FileNotFoundError as error:
+        raise ArtifactMissing(f"There is no artifact at {url}.") from error
+    except Exception as error:  # noqa: BLE001 - each kind is told apart there
+        raise_translated(error, url)
+    # What an interrupted publication left has a name that begins with a dot.
+    wanted = [name for name in names if name not in (WEIGHTS, CARD) and not name.startswith(".")]
+    return {name: _read(filesystem, f"{folder}/{name}") for name in wanted if filesystem.isfile(f"{folder}/{name}")}
+
+
 def _check_same(published: bytes, card: bytes, url: str) -> None:
     if published != card:
         raise ArtifactCorrupt(f"{url} holds another model already; versions are never overwritten.")

@@ -9,6 +9,7 @@ from flows.commands.alerts import app as alerts_app
 from flows.commands.database import app as database_app
 from flows.commands.labels import app as labels_app
 from flows.commands.models import app as models_app
+from flows.commands.retrain import retrain
 
 app = typer.Typer(
     name="casting",
@@ -24,6 +25,7 @@ app.command("down")(up.down)
 app.command("status")(up.status)
 app.command("score")(score.score)
 app.command("watch")(watch.watch)
+app.command("retrain")(retrain)
 app.command("predict")(predict.predict)
 app.command("audit")(audit.audit)
 app.command("train")(train.train)

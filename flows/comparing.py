@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from casting_core.artifact import read_artifact
+import safetensors.torch
+
+from casting_core import gate
+from casting_core.artifact import Artifact, read_artifact
+from casting_core.card import CLASSES, Serving
 from casting_core.comparison import Comparison, paired_difference
 from casting_core.evaluation import Evaluation, evaluate
 from casting_core.examination import ExaminedPicture, as_held_out, examine
@@ -17,8 +21,10 @@ from flows.errors import NoGoldenSet
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from casting_core.gate import GateLimits
     from casting_core.held_out import HeldOut
     from casting_core.scoring import Scorer
+    from casting_core.training_run import TrainedModel
     from casting_core.types import RegisteredModel
     from flows.resources import Resources
 
@@ -32,6 +38,14 @@ class Compared:
     evaluation: Evaluation
     champion: Evaluation | None
     comparison: Comparison | None
+
+    def checks(self, limits: GateLimits) -> list[gate.Check]:
+        """What the gate says of the figures: against the champion, or, without one, against absolute limits."""
+        by_image = self.evaluation.by_image
+        review = gate.check_review(by_image.review, self.champion.by_image.review if self.champion else None, limits)
+        if self.comparison is None:
+            return [review, *gate.check_first(self.golden, self.evaluation, limits)]
+        return [review, *gate.check_comparison(self.golden, self.comparison, limits)]
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain JSON values."""
@@ -47,6 +61,30 @@ def load_stored(resources: Resources, url: str, sha256: str) -> Scorer:
     settings = resources.settings
     artifact = read_artifact(url, expected_sha256=sha256, options=settings.storage_options(url))
     return load_scorer(artifact, device=settings.device, batch_size=settings.batch_size)
+
+
+def check_reproduction(trained: TrainedModel, stored: Scorer, read: Callable[[ExaminedPicture], bytes]) -> gate.Check:
+    """Does the stored artifact say what training measured?
+
+    With one fold, the predictions that training held out are made once more through the artifact. With more, other
+    networks made those, so the artifact is compared with its own weights in float32 on the same pictures.
+    """
+    held_out = trained.held_out
+    pictures = [
+        ExaminedPicture(name=name, label=CLASSES[label], casting=int(casting))
+        for name, label, casting in zip(held_out.names, held_out.labels, held_out.castings, strict=True)
+    ]
+    if held_out.folds.any():
+        in_memory = Artifact(
+            url="the trained weights",
+            card=trained.card.model_copy(update={"serving": Serving()}),
+            weights=safetensors.torch.load(trained.weights),
+            engine_files={},
+            sha256="",
+        )
+        exact = examine(load_scorer(in_memory, device="cpu"), pictures, read)
+        held_out = as_held_out(pictures, exact)
+    return gate.check_reproduction(held_out, examine(stored, pictures, read))
 
 
 def compare(

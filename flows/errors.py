@@ -8,8 +8,9 @@ FlowError
 ├── ServiceFailed      something that a plant PC needs did not come up
 ├── AlreadyRunning     another `casting up` uses this home
 ├── UnsafeAddress      a server would be open to the network without a password
-├── NoGoldenSet        there is nothing to compare models on
-└── CannotExport       the rows of a query cannot be written to a file
+├── CannotExport       the rows of a query cannot be written to a file
+├── AlreadyRegistered  a version is registered already
+└── NoGoldenSet        there is nothing to compare models on
 """
 
 
@@ -51,3 +52,7 @@ class NoGoldenSet(FlowError):
 
 class CannotExport(FlowError):
     """The rows of a query cannot be written to a file as they are."""
+
+
+class AlreadyRegistered(FlowError):
+    """A version names one artifact for ever, and that one is registered."""

@@ -20,6 +20,7 @@ from db import migrate, models
 from db.deliveries import Undelivered, undelivered
 from db.engine import check_connection, public_address
 from db.errors import DatabaseError
+from db.golden import golden_images
 from flows.outbox import PREFECT
 from flows.resources import open_engine
 
@@ -72,6 +73,8 @@ def check_model(settings: Settings) -> Finding:
     try:
         with _engine(settings) as engine, engine.connect() as connection:
             champion = models.champion(connection)
+            newest = models.model_events(connection, version=champion.version, most=1)
+            golden = {image.casting for image in golden_images(connection)}
         artifact = read_artifact(
             champion.artifact_url,
             expected_sha256=champion.sha256,
@@ -82,7 +85,9 @@ def check_model(settings: Settings) -> Finding:
         return Finding(well=False, text=str(error))
     except SQLAlchemyError:
         return Finding(well=False, text="The registry cannot be read; mend the database first.")
-    return Finding(well=True, text=f"champion {champion.version}, artifact whole")
+    since = "".join(f", {event.event} {event.happened_at:%Y-%m-%d} by {event.who}" for event in newest)
+    kept = f"{len(golden)} golden castings" if golden else "no golden set yet: the first retraining freezes one"
+    return Finding(well=True, text=f"champion {champion.version}{since}, artifact whole; {kept}")
 
 
 def check_device(settings: Settings) -> Finding:

@@ -1,22 +1,46 @@
-"""Changes of the registry that a person orders: promote, roll back, choose thresholds again."""
+"""Changes of the registry that a person orders: register, promote, roll back, choose thresholds again."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from casting_core.artifact import publish_artifact, read_artifact, read_file
+from casting_core.artifact import WEIGHTS, publish_artifact, read_artifact, read_extras, read_file
 from casting_core.card import version_name
 from casting_core.evaluation import evaluate
 from casting_core.model import load_network
 from casting_core.predictions import PREDICTIONS, read_predictions
 from casting_core.thresholds import choose_thresholds
 from db import models
+from flows.errors import AlreadyRegistered
 
 if TYPE_CHECKING:
+    from casting_core.card import ModelCard
     from casting_core.thresholds import Costs
     from casting_core.types import RegisteredModel
     from flows.resources import Resources
+
+
+def register_artifact(resources: Resources, url: str, *, who: str, why: str) -> RegisteredModel:
+    """Publish an artifact that was trained elsewhere among the plant's models, and register it as a candidate.
+
+    It is loaded first, and keeps its version. Raises ModelError, StorageError, and AlreadyRegistered.
+    """
+    settings = resources.settings
+    options = settings.storage_options(url)
+    artifact = read_artifact(url, options=options)
+    load_network(artifact)
+    with resources.engine.connect() as connection:
+        if any(entry.model.version == artifact.card.version for entry in models.list_models(connection)):
+            raise AlreadyRegistered(f"{artifact.card.version} is registered already; see: casting models list")
+    return _publish(
+        resources,
+        artifact.card,
+        read_file(url, WEIGHTS, options=options),
+        read_extras(url, options=options),
+        who=who,
+        why=why,
+    )
 
 
 def promote(resources: Resources, version: str, *, who: str, why: str) -> RegisteredModel:
@@ -67,13 +91,17 @@ def choose_thresholds_again(resources: Resources, version: str, costs: Costs, *,
             "training": artifact.card.training | {"thresholds_from": version, "costs": vars(costs)},
         }
     )
-    url, sha256 = publish_artifact(
-        settings.models_root,
-        card=card,
-        weights=read_file(model.artifact_url, "weights.safetensors", options=options),
-        files={PREDICTIONS: predictions},
-        options=settings.storage_options(settings.models_root),
-    )
+    weights = read_file(model.artifact_url, WEIGHTS, options=options)
+    files = {**artifact.engine_files, PREDICTIONS: predictions}
+    return _publish(resources, card, weights, files, who=who, why=why or f"thresholds of {version} chosen again")
+
+
+def _publish(
+    resources: Resources, card: ModelCard, weights: bytes, files: dict[str, bytes], *, who: str, why: str
+) -> RegisteredModel:
+    root = resources.settings.models_root
+    options = resources.settings.storage_options(root)
+    url, sha256 = publish_artifact(root, card=card, weights=weights, files=files, options=options)
     with resources.engine.begin() as connection:
         return models.register_model(
             connection,
@@ -82,7 +110,7 @@ def choose_thresholds_again(resources: Resources, version: str, costs: Costs, *,
             sha256=sha256,
             card=card.model_dump(mode="json"),
             who=who,
-            why=why or f"thresholds of {version} chosen again",
+            why=why,
             metrics=card.metrics,
         )
 

@@ -73,6 +73,13 @@ class Settings(BaseSettings):
     alert_stalled_hours: float = Field(
         default=3, gt=0, description="Hours without a completed run, or with pictures waiting, until an alert."
     )
+    training_data: str | None = Field(
+        default=None, description="Labelled images beside the database's: folder per class, zip or manifest."
+    )
+    auto_promote: bool = Field(default=True, description="Whether a model that passes the gate serves at once.")
+    pretrained: str = Field(
+        default="imagenet", description="Weights that training starts from: a file, 'imagenet' to download, or 'none'."
+    )
     user: str | None = Field(default=None, description="Who changes labels and models; the system's user by default.")
     alert_urls: SecretStr = Field(
         default=SecretStr(""), description="Channels for alerts, [NAME:][SEVERITY][@LINE,...]=APPRISE-URL each."

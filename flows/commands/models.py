@@ -77,7 +77,7 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Let two models judge the golden set as the hourly job would, and say what the gate says of the first one."""
-    from casting_core.gate import Decision, GateLimits, check_comparison
+    from casting_core.gate import Decision, GateLimits
     from db.models import find_model
     from flows.comparing import compare_registered
 
@@ -87,7 +87,7 @@ def compare(
         with resources.engine.connect() as connection:
             challenger, champion = find_model(connection, first), find_model(connection, second)
         compared = compare_registered(resources, challenger, champion, confidence=limits.two_sided)
-        decision = Decision(checks=tuple(check_comparison(compared.golden, compared.comparison, limits)))
+        decision = Decision(checks=tuple(compared.checks(limits)))
     if as_json:
         print_json(compared.to_json() | decision.to_json())
         return
@@ -97,6 +97,24 @@ def compare(
     print_table(("model", "by", "n", "escapes", "false rejects", "review", "AUROC"), rows, title="On the golden set")
     for check in decision.checks:
         messages.print(f"{check.name}: {check.detail}", highlight=False)
+
+
+@app.command()
+def register(
+    artifact: Annotated[str, typer.Argument(help="A model's folder or URL, as `casting train` wrote it.")],
+    why: Annotated[str, typer.Option(help="The reason, for those who ask later.")] = "trained by hand",
+) -> None:
+    """Add a model that was trained by hand, as a candidate; its artifact is loaded and copied first."""
+    from flows.registry import register_artifact
+
+    with plain_errors():
+        resources = _resources()
+        model = register_artifact(resources, artifact, who=resources.settings.who, why=why)
+    messages.print(
+        f"{model.version} is a candidate. Let it judge: casting models promote {model.version} --why ...",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()

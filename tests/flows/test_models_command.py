@@ -132,6 +132,26 @@ def test_thresholds_are_chosen_again_from_stored_predictions_as_a_new_candidate(
     assert "most_escapes" in refused.stderr
 
 
+def test_a_model_trained_elsewhere_is_registered_whole_and_once(plant, casting, tmp_path):
+    version = plant.publish(promote=False).version
+    elsewhere = tmp_path / version
+    (plant.home / "models" / version).rename(elsewhere)
+    again = casting("models", "register", elsewhere)
+    assert again.exit_code == 1
+    assert "is registered already" in again.stderr
+    with plant.resources.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE model_event DISABLE TRIGGER USER")
+        connection.exec_driver_sql("DELETE FROM model_event")
+        connection.exec_driver_sql("DELETE FROM model")
+    (elsewhere / PREDICTIONS).write_bytes(write_predictions(held_out()))
+    (elsewhere / ".card.json.partial").write_bytes(b"half")
+    assert casting("models", "register", elsewhere).exit_code == 0
+    assert states(plant) == {version: "candidate"}
+    kept = sorted(path.name for path in (plant.home / "models" / version).iterdir())
+    assert kept == ["card.json", PREDICTIONS, "weights.safetensors"]
+    assert casting("models", "promote", version, "--why", "it is good").exit_code == 0
+
+
 def freeze(plant, count):
     contents = [picture(seed, defective=bool(seed % 2)) for seed in range(count)]
     store_golden_pictures((plant.home / "models").as_uri(), contents)
