@@ -192,15 +192,18 @@ def _draw_trade_off(
     axes.plot(places, escapes, color=_DEFECTIVE, linewidth=2, label="defective ones below: escapes")
     axes.plot(places, rejects, color=_OK, linewidth=2, label="ok ones above: false rejects")
     escaped, rejected = np.interp(low, places, escapes), np.interp(high, places, rejects)
-    for place, rate, color in ((low, escaped, _DEFECTIVE), (high, rejected, _OK)):
+    for place, rate, color, side in ((low, escaped, _DEFECTIVE, -1), (high, rejected, _OK, 1)):
         axes.plot(place, rate, "o", color=color, markersize=9, zorder=4)
         axes.annotate(
             percent(float(rate)),
             (place, rate),
-            xytext=(8, 8),
+            xytext=(8 * side, 8),
             textcoords="offset points",
+            ha="left" if side > 0 else "right",
             fontsize=LETTERS,
             color=color,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
+            zorder=5,
         )
     ticks = np.array([0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
     axes.set_xticks(logit(ticks), [f"{tick:g}" for tick in ticks])
