@@ -19,7 +19,7 @@ from casting_core.preprocess import normalise, prepare, stack
 from casting_core.types import Prediction, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class Scorer:
 
     def judge(self, contents: Mapping[Key, bytes | Rejection]) -> dict[Key, Prediction | Rejection]:
         """Judge pictures given as file contents; what was rejected before stays rejected. One outcome for every key."""
-        pictures = dict(zip(contents, self._decoders.map(self.prepare, contents.values()), strict=True))
+        pictures = dict(zip(contents, self.prepare_many(contents.values()), strict=True))
         readable = {key: picture for key, picture in pictures.items() if not isinstance(picture, Rejection)}
         outcomes: dict[Key, Prediction | Rejection] = {
             key: picture for key, picture in pictures.items() if isinstance(picture, Rejection)
@@ -65,6 +65,10 @@ class Scorer:
         for key, p_defective in zip(readable, self.predict(list(readable.values())), strict=True):
             outcomes[key] = self._prediction(p_defective)
         return outcomes
+
+    def prepare_many(self, contents: Iterable[bytes | Rejection]) -> list[NDArray[np.uint8] | Rejection]:
+        """Prepare many files, on all cores, in the order given."""
+        return list(self._decoders.map(self.prepare, contents))
 
     def prepare(self, content: bytes | Rejection) -> NDArray[np.uint8] | Rejection:
         """Decode one file into the network's square, uint8 [C, S, S], or say why it cannot be judged."""

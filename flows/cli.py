@@ -6,6 +6,7 @@ import typer
 
 from flows.commands import audit, backup, demo, deploy, doctor, metrics, predict, report, score, train, up, watch
 from flows.commands.alerts import app as alerts_app
+from flows.commands.bench import app as bench_app
 from flows.commands.database import app as database_app
 from flows.commands.labels import app as labels_app
 from flows.commands.models import app as models_app
@@ -39,3 +40,4 @@ app.add_typer(database_app, name="db")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(labels_app, name="labels")
 app.add_typer(models_app, name="models")
+app.add_typer(bench_app, name="bench")

@@ -189,6 +189,15 @@ def use_home(home: Path) -> None:
     os.environ["CASTING_HOME"] = str(home)
 
 
+def use_measured(home: Path, device: str) -> None:
+    """Let this process measure on a plant of its own, whatever plant the environment names."""
+    for name in [name for name in os.environ if name.startswith("CASTING_") or name == "PREFECT_API_URL"]:
+        del os.environ[name]
+    os.environ.update(
+        CASTING_HOME=str(home), CASTING_DEVICE=device, CASTING_SETTLE_SECONDS="0", PREFECT_HOME=str(home / "prefect")
+    )
+
+
 def inherited_environment() -> dict[str, str]:
     """What this process was started with, for those that it starts."""
     return dict(os.environ)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from casting_core.types import Window
+from flows.benchmark import UNTIL, fill_bucket
 from flows.settings import configure_prefect
 from tests.benchmarks import plant
 
@@ -22,12 +23,12 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
     resources = plant.open_plant(folder, architecture="squeezenet1_1")
     configure_prefect(resources.settings)
     # Empty files: they are listed, not read.
-    plant.fill_bucket(resources, _KNOWN, [b""], hours=_HOURS)
+    fill_bucket(resources, _KNOWN, [b""], hours=_HOURS)
     from flows.score import score
 
-    first = score(until=plant.UNTIL)
+    first = score(until=UNTIL)
     listing = min(_listing(resources) for _ in range(3))
-    runs = [score(until=plant.UNTIL) for _ in range(3)]
+    runs = [score(until=UNTIL) for _ in range(3)]
     empty = min(summary.seconds for summary in runs)
     return {
         "known images": first.discovered,
@@ -41,7 +42,7 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
 
 def _listing(resources: Any) -> float:
     """List exactly the folders that the run lists, and look at nothing."""
-    window = Window(since=plant.UNTIL - timedelta(hours=48), until=plant.UNTIL)
+    window = Window(since=UNTIL - timedelta(hours=48), until=UNTIL)
     moments = resources.layout.moments(window)
     folders = [
         f"line-{line}/{m:%Y/%m/%d/%H}" for line in range(2) for m in sorted({m.replace(minute=0) for m in moments})

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from flows.benchmark import fill_bucket
 from tests.benchmarks import plant
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ import json, resource, sys
 from flows.settings import load_settings, configure_prefect
 configure_prefect(load_settings())
 from flows.score import score
-from tests.benchmarks import plant
-summary = score(until=plant.UNTIL)
+from flows.benchmark import fill_bucket
+from flows.benchmark import UNTIL
+summary = score(until=UNTIL)
 print(json.dumps([summary.scored, summary.images_per_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
 
@@ -35,7 +37,7 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
         home = folder / str(count)
         home.mkdir()
         resources = plant.open_plant(home, architecture="squeezenet1_1")
-        plant.fill_bucket(resources, count, contents)
+        fill_bucket(resources, count, contents)
         output = subprocess.run(  # noqa: S603 - our own program
             [sys.executable, "-c", _PROGRAM], env=os.environ.copy(), check=True, capture_output=True, text=True
         ).stdout

@@ -1,111 +1,66 @@
-"""End-to-end scoring rate as a share of the bare forward rate, and what the rest goes to."""
+"""End-to-end scoring as a share of the bare forward pass, each stage alone, and what others would use instead."""
 
 from __future__ import annotations
 
 import io
-import time
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
-from sqlalchemy import text
-from torchvision.transforms import functional
 
 from casting_core.artifact import read_artifact
-from casting_core.images import read_image
 from casting_core.model import load_network
-from casting_core.preprocess import fit_square, stack
+from casting_core.scoring import choose_hardware, network_scorer
 from db.models import champion
+from flows.benchmark import measure_scoring, rate_of
 from flows.settings import configure_prefect
-from tests.benchmarks import plant
+from tests.benchmarks import peers, plant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-_NAIVE_IMAGES = 160
-_ROUNDS = 3
+_SECONDS = 6.0
 
 
 def run(folder: Path, *, images: int) -> dict[str, Any]:
-    """Score `images` pictures by the flow; around it, run the forward pass alone on batches of the same pictures."""
+    """Score `images` pictures by the flow, and measure everything beside it in the same run."""
     resources = plant.open_plant(folder)
     configure_prefect(resources.settings)
     contents = plant.pictures()
-    with resources.engine.connect() as connection:
-        model = champion(connection)
-    scorer = resources.scorer(model)
-    squares = [
-        fit_square(read_image(c, gate=scorer.card.gate, decoding=scorer.card.decoding), plant.SIDE) for c in contents
-    ]
-    batch = stack([squares[i % len(squares)] for i in range(scorer.batch_size)]).to(scorer.hardware.device)
-
-    from flows.score import score
-
-    empty = score(until=plant.UNTIL - plant.timedelta(days=30))
-    forwards, rates, ratios = [], [], []
-    for round_ in range(_ROUNDS):
-        plant.fill_bucket(resources, images, contents, first=images * round_)
-        before = _rate(lambda: scorer.forward(batch), scorer.batch_size)
-        rate = score(until=plant.UNTIL).images_per_s
-        after = _rate(lambda: scorer.forward(batch), scorer.batch_size)
-        # The clock of a shared machine drifts: what surrounds a run is what it is compared with.
-        forwards.append(2 / (1 / before + 1 / after))
-        rates.append(rate)
-        ratios.append(rate / forwards[-1])
-    forward, end_to_end = median(forwards), median(rates)
-    decode = _rate(
-        lambda: [
-            fit_square(read_image(c, gate=scorer.card.gate, decoding=scorer.card.decoding), plant.SIDE)
-            for c in contents
-        ],
-        len(contents),
-    )
-    full = _rate(lambda: [Image.open(io.BytesIO(c)).convert("RGB").resize((224, 224)) for c in contents], len(contents))
-    naive = _naive(resources, contents)
-    ideal = 1 / (1 / forward + 1 / (decode * torch.get_num_threads()))
-    return {
-        "images a round": images,
-        "rounds": _ROUNDS,
-        "precision": str(scorer.hardware.precision),
-        "bare forward, images/s": forward,
-        "end to end, images/s": end_to_end,
-        "end to end / bare forward, median": median(ratios),
-        "end to end / bare forward, lowest": min(ratios),
-        "end to end / bare forward, highest": max(ratios),
-        "decoding alone, images/s a core": decode,
-        "Pillow's full decode, images/s a core": full,
-        "if decoding and forward shared the cores without loss": ideal / forward,
-        "the loop everybody writes, images/s": naive,
-        "end to end / the loop everybody writes": end_to_end / naive,
-        "empty run, s": empty.seconds,
-    }
-
-
-def _rate(work: Callable[[], object], count: int, *, seconds: float = 8.0) -> float:
-    work()
-    started, rounds = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        work()
-        rounds += 1
-    return count * rounds / (time.perf_counter() - started)
-
-
-def _naive(resources: Any, contents: list[bytes]) -> float:
-    """Pillow, eager float32 one picture at a time, one INSERT a row."""
+    rates = measure_scoring(resources, contents, images=images, seconds=_SECONDS)
     with resources.engine.connect() as connection:
         artifact = read_artifact(champion(connection).artifact_url)
     network = load_network(artifact)
-    started = time.perf_counter()
-    with resources.engine.connect() as connection, torch.inference_mode():
-        connection.execute(text("CREATE TEMP TABLE naive (name text, p double precision)"))
-        for number in range(_NAIVE_IMAGES):
-            picture = Image.open(io.BytesIO(contents[number % len(contents)])).convert("RGB").resize((224, 224))
-            inputs = functional.normalize(
-                functional.to_tensor(picture), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-            ).unsqueeze(0)
-            p = float(torch.softmax(network(inputs), dim=1)[0, 1])
-            connection.execute(text("INSERT INTO naive VALUES (:name, :p)"), {"name": str(number), "p": p})
-            connection.commit()
-    return _NAIVE_IMAGES / (time.perf_counter() - started)
+    half = network_scorer(load_network(artifact), artifact.card, choose_hardware("cpu", half=True), batch_size=32)
+    pixels = torch.randint(0, 255, (32, 1, plant.SIDE, plant.SIDE), dtype=torch.uint8)
+    others = peers.forward_rates(network, seconds=_SECONDS)
+    others["torch bfloat16, channels last, batch norm folded"] = rate_of(
+        lambda: half.forward(pixels), 32, seconds=_SECONDS
+    )
+    full = rate_of(
+        lambda: [Image.open(io.BytesIO(c)).convert("RGB").resize((plant.SIDE, plant.SIDE)) for c in contents],
+        len(contents),
+        seconds=_SECONDS,
+    )
+    loader = peers.data_loader_rate(network, resources.engine, contents)
+    stages, end_to_end = rates.stages, rates.end_to_end_images_per_s
+    ideal = 1 / (1 / stages.forward + 1 / stages.decode)
+    return {
+        "images a round": images,
+        "engine that serves": rates.engine,
+        "bare forward (ceiling)": rates.ceiling_images_per_s,
+        "end to end": end_to_end,
+        "end to end / ceiling, median": rates.ratio,
+        "end to end / ceiling, lowest": min(rates.ratios),
+        "end to end / ceiling, highest": max(rates.ratios),
+        "fetch alone": stages.fetch,
+        "decode alone, all cores": stages.decode,
+        "claim and write alone": stages.write,
+        "decode and forward sharing the cores without loss / ceiling": ideal / stages.forward,
+        "Pillow's full decode, one core": full,
+        "the loop everybody writes": rates.naive_images_per_s,
+        "end to end / the loop everybody writes": end_to_end / rates.naive_images_per_s,
+        "DataLoader with 2 workers, autocast, commit a batch": loader,
+        "end to end / DataLoader": end_to_end / loader,
+        **{f"bare forward, {name}": rate for name, rate in others.items()},
+    }

@@ -14,6 +14,7 @@ from db import runs
 from db.images import backlog_chunks, claim_images, insert_images
 from db.models import champion
 from db.verdicts import write_judgements
+from flows.benchmark import UNTIL
 from tests.benchmarks import plant
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _NAIVE_ROWS = 2_000
 def run(folder: Path, *, images: int) -> dict[str, Any]:
     """Claim and write 50,000 verdicts; beside it one INSERT and commit a row."""
     resources = plant.open_plant(folder, architecture="squeezenet1_1")
-    window = Window(since=plant.UNTIL - timedelta(hours=48), until=plant.UNTIL)
+    window = Window(since=UNTIL - timedelta(hours=48), until=UNTIL)
     with resources.engine.begin() as connection:
         model = champion(connection)
         scoring_run = ScoringRun(run_id=uuid.uuid4(), model=model, window=window)
