@@ -61,13 +61,14 @@ class Scores:
     `auroc` is None where there is one class alone, and its interval also where every pair of a defective and an ok one
     is in order (or none is): then the bootstrap would promise that for all others.
 
-    Escapes are defective and passed as ok, out of the defective ones; false rejects are ok and called defective, out of
-    the ok ones; review is left to a person, out of all.
+    `detected` are defective and called so. Escapes are defective and passed as ok, out of the defective ones; false
+    rejects are ok and called defective, out of the ok ones; review is left to a person, out of all.
     """
 
     n: int
     defective: int
     ok: int
+    detected: int
     escapes: Rate
     false_rejects: Rate
     review: Rate
@@ -81,6 +82,7 @@ class Scores:
             "n": self.n,
             "defective": self.defective,
             "ok": self.ok,
+            "detected": self.detected,
             "escapes": self.escapes.count,
             "false_rejects": self.false_rejects.count,
             "review": self.review.count,
@@ -144,6 +146,7 @@ def _scores(outcomes: Outcomes, drawn: NDArray[np.float64], confidence: float) -
         n=len(defective),
         defective=int(defective.sum()),
         ok=int(ok.sum()),
+        detected=int((defective & ~outcomes.escaped & ~outcomes.reviewed).sum()),
         escapes=_rate(outcomes, outcomes.escaped, defective, drawn, confidence),
         false_rejects=_rate(outcomes, outcomes.false_rejected, ok, drawn, confidence),
         review=_rate(outcomes, outcomes.reviewed, defective | ok, drawn, confidence),

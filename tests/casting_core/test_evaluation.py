@@ -30,6 +30,7 @@ def test_each_kind_of_error_is_counted():
     scores = evaluate(held_out, USUAL).by_image
     assert (scores.n, scores.defective, scores.ok) == (6, 3, 3)
     assert (scores.escapes.count, scores.false_rejects.count, scores.review.count) == (1, 1, 2)
+    assert scores.detected == 1
     assert (scores.escapes.of, scores.false_rejects.of, scores.review.of) == (3, 3, 6)
     assert scores.auroc == 0.5
     assert scores.escapes.exact == clopper_pearson(1, 3)
