@@ -1,5 +1,5 @@
 -- What each role may do in this database; run after every change of tables or views.
--- Roles are made by 0006_roles.sql. Rights are counted up, never by "all but": a new table is closed until it stands here.
+-- Roles are made by 0006_roles.sql. Rights are counted up, never by "all but": a new table is closed until it is here.
 
 -- Nobody may do anything merely by having a connection.
 REVOKE ALL ON SCHEMA public, month FROM PUBLIC;
@@ -19,13 +19,14 @@ GRANT USAGE ON SCHEMA public, month TO casting_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO casting_writer;
 GRANT INSERT ON
     image, verdict, quarantine, scoring_run, model, model_event, label, retrain_run, snapshot_label, golden_image,
-    baseline, stream_state, alert, alert_event, delivery, snooze, maintenance_window, part, part_hour, rollup_stale
+    baseline, stream_state, stream_change, alert, alert_event, delivery, snooze, maintenance_window, part,
+    part_hour, rollup_stale
 TO casting_writer;
 -- UPDATE of `image` is what a claim's row lock asks for; a trigger refuses changes.
 GRANT UPDATE ON
     image, scoring_run, model, retrain_run, stream_state, alert, delivery, snooze, maintenance_window, part, part_hour
 TO casting_writer;
-GRANT DELETE ON stream_state, stream_change, rollup_stale, part, snooze, maintenance_window TO casting_writer;
+GRANT DELETE ON stream_state, stream_change, delivery, rollup_stale, part, snooze, maintenance_window TO casting_writer;
 GRANT EXECUTE ON FUNCTION ensure_month TO casting_writer;
 
 -- casting_owner: everything in these schemas. What changes or drops tables (upgrades, archiving) asks for the user who

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,7 @@ def downgrade(engine: Engine, revision: str) -> None:
 
 def grant(connection: Connection) -> None:
     """Give each role its rights in this database, as `db/grants.sql` says."""
-    grants = resources.files("db").joinpath("grants.sql").read_text(encoding="utf-8")
-    connection.connection.cursor().execute(grants)
+    connection.connection.cursor().execute(view_files.grants())
 
 
 def check(engine: Engine) -> str:

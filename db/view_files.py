@@ -77,8 +77,13 @@ def sources() -> list[str]:
     ]
 
 
+def grants() -> str:
+    """What each role may do, as SQL; to be run whenever the views were made."""
+    return resources.files("db").joinpath("grants.sql").read_text(encoding="utf-8")
+
+
 def _release() -> str:
-    return hashlib.sha256("\0".join(sources()).encode()).hexdigest()[:12]
+    return hashlib.sha256("\0".join([*sources(), grants()]).encode()).hexdigest()[:12]
 
 
 def _objects(connection: Connection) -> list[tuple[str, str, str, str]]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands.console import JsonFlag, fail, messages, plain_errors, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from flows.settings import Settings
 
 app = typer.Typer(help="The database: its address, its migrations, and queries.", no_args_is_help=True)
 
@@ -48,11 +56,8 @@ def refresh(
 ) -> None:
     """Bring the roll-ups up to date. The hourly job does it too; views are exact without it, only slower."""
     from db import rollups
-    from flows.resources import open_engine
-    from flows.settings import load_settings
 
-    with plain_errors():
-        engine = open_engine(load_settings())
+    with plain_errors(), _opened() as (_, engine):
         if every:
             with engine.begin() as connection:
                 rollups.mark_all(connection)
@@ -68,11 +73,9 @@ def check(
 ) -> None:
     """Prove that the roll-ups equal a recount, and that images = scored + quarantined + backlog. Else exit code 1."""
     from db.rollup_check import check_rollups
-    from flows.resources import open_engine
-    from flows.settings import load_settings
 
-    with plain_errors():
-        wrong = list(check_rollups(open_engine(load_settings()), since=since.date() if since else None))
+    with plain_errors(), _opened() as (_, engine):
+        wrong = list(check_rollups(engine, since=since.date() if since else None))
     if json:
         print_json([asdict(difference) for difference in wrong])
     else:
@@ -94,12 +97,9 @@ def archive(
     """
     from db.archive import months_before
     from flows.archive import archive_month
-    from flows.resources import open_engine
-    from flows.settings import load_settings
 
-    with plain_errors():
-        settings = load_settings()
-        engine, url = open_engine(settings), to or settings.archive_root
+    with plain_errors(), _opened() as (settings, engine):
+        url = to or settings.archive_root
         with engine.connect() as connection:
             months = months_before(connection, before.date())
         for month in months:
@@ -114,12 +114,9 @@ def unarchive(
 ) -> None:
     """Bring an archived month back into the database; its files stay."""
     from flows.archive import unarchive_month
-    from flows.resources import open_engine
-    from flows.settings import load_settings
 
-    with plain_errors():
-        settings = load_settings()
-        moved = unarchive_month(open_engine(settings), month.date(), options_for=settings.storage_options)
+    with plain_errors(), _opened() as (settings, engine):
+        moved = unarchive_month(engine, month.date(), options_for=settings.storage_options)
         messages.print(f"{month:%Y-%m} is back: {', '.join(f'{rows} of {table}' for table, rows in moved.items())}.")
 
 
@@ -177,3 +174,17 @@ def diagram() -> None:
     from db.schema import metadata
 
     typer.echo(entity_relationships(metadata), nl=False)
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Settings, Engine]]:
+    """The plant's settings and database, for the time of a command."""
+    from flows.resources import open_engine
+    from flows.settings import load_settings
+
+    settings = load_settings()
+    engine = open_engine(settings)
+    try:
+        yield settings, engine
+    finally:
+        engine.dispose()
