@@ -215,6 +215,32 @@ def test_a_user_who_may_not_create_roles_is_told_what_the_administrator_runs(emp
         connection.rollback()
 
 
+def test_tables_that_another_user_has_beside_ours_neither_stop_the_grants_nor_change(engine):
+    with engine.begin() as connection:
+        connection.execute(text("CREATE ROLE neighbour"))
+        connection.execute(text("GRANT ALL ON SCHEMA public, bi TO casting_owner, neighbour"))
+        connection.execute(text("SET LOCAL ROLE neighbour"))
+        connection.execute(text("CREATE TABLE public.theirs (n int); CREATE TABLE bi.theirs (n int)"))
+        connection.execute(text("RESET ROLE"))
+        connection.execute(text("CREATE ROLE plain_owner"))
+        owned = "SELECT format('ALTER TABLE %s OWNER TO plain_owner', oid::regclass) FROM pg_class "
+        ours = "WHERE relnamespace::regnamespace::text IN ('public', 'bi') AND relkind IN ('r', 'p', 'v') "
+        for (statement,) in connection.execute(text(owned + ours + "AND relname <> 'theirs'")).all():
+            connection.execute(text(statement))
+        for function in ("public.ensure_month", "bi.add_label", "bi.acknowledge_alert"):
+            connection.execute(text(f"ALTER FUNCTION {function} OWNER TO plain_owner"))
+        connection.execute(text("ALTER SCHEMA bi OWNER TO plain_owner; ALTER SCHEMA month OWNER TO plain_owner"))
+        connection.execute(text("ALTER SCHEMA public OWNER TO plain_owner"))
+        connection.execute(
+            text(f"ALTER DATABASE {engine.url.database} OWNER TO plain_owner; SET LOCAL ROLE plain_owner")
+        )
+        migrate.grant(connection)
+        connection.execute(text("RESET ROLE"))
+        others = "SELECT relacl IS NULL FROM pg_class WHERE relname = 'theirs'"
+        assert connection.execute(text(others)).scalars().all() == [True, True]
+        connection.rollback()
+
+
 def test_roles_that_another_database_of_the_cluster_made_are_taken_as_they_are(engine, empty_engine):
     before = rows(engine, "SELECT rolname, rolconfig FROM pg_roles WHERE rolname LIKE 'casting%' ORDER BY 1")
     assert [row.rolname for row in before] == ["casting_owner", "casting_reader", "casting_reviewer", "casting_writer"]
