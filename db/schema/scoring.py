@@ -136,5 +136,6 @@ quarantine = Table(
         name="quarantine_reason_check",
     ),
     CheckConstraint("octet_length(sha256) = 32", name="quarantine_sha256_check"),
+    Index("quarantine_captured_idx", "captured_at"),
     postgresql_partition_by=_BY_MONTH,
 )

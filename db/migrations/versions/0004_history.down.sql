@@ -12,6 +12,7 @@ DROP TRIGGER rollup ON model;
 DROP FUNCTION mark_new_images, mark_labelled_images, mark_champion;
 DROP TRIGGER append_only ON image;
 DROP TRIGGER never_emptied ON image;
+DROP INDEX quarantine_captured_idx;
 DROP TABLE part, part_hour, rollup_stale, archived_month;
 
 -- As 0003 made it.

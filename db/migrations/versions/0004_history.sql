@@ -219,6 +219,9 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Why images of an hour could not be judged.
+CREATE INDEX quarantine_captured_idx ON quarantine (captured_at);
+
 -- What the database holds already is counted by the first refresh.
 SELECT ensure_month(to_timestamp(right(relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC')
 FROM pg_class

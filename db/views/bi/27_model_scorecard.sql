@@ -42,7 +42,13 @@ LEFT JOIN (
         FROM label
         ORDER BY image_id, captured_at, labelled_at DESC, label_id DESC
     ) AS label
-    JOIN verdict USING (image_id, captured_at)
+    CROSS JOIN LATERAL (
+        SELECT verdict.model_id, verdict.verdict
+        FROM verdict
+        WHERE verdict.image_id = label.image_id AND verdict.captured_at = label.captured_at
+        -- Labels are few: their verdicts are looked up, not found among all there are.
+        OFFSET 0
+    ) AS verdict
     GROUP BY verdict.model_id
 ) AS said USING (model_id)
 LEFT JOIN LATERAL (

@@ -16,10 +16,10 @@ SELECT
         SELECT jsonb_object_agg(reason, pictures)
         FROM (
             SELECT quarantine.reason, count(*) AS pictures
-            FROM image
-            JOIN quarantine USING (image_id, captured_at)
+            FROM quarantine
+            JOIN image ON image.image_id = quarantine.image_id AND image.captured_at = quarantine.captured_at
             WHERE image.line = hour.line
-              AND captured_at >= hour.hour AND captured_at < hour.hour + interval '1 hour'
+              AND quarantine.captured_at >= hour.hour AND quarantine.captured_at < hour.hour + interval '1 hour'
             GROUP BY quarantine.reason
         ) AS counted
     ) END AS quarantine_reasons,
