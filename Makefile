@@ -32,6 +32,7 @@ lint: setup
 
 # make faults SCHEDULES=20 SEED=7: a plant PC through random kills and cuts, and the schedule firing by itself
 faults: setup
+	$(BIN)/python -m pytest tests/faults/test_plant_pc.py
 	SCHEDULES=$(or $(SCHEDULES),3) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -m slow \
 		tests/faults/test_schedule.py tests/faults/test_random_faults.py
 
