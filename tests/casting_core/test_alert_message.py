@@ -1,5 +1,6 @@
 """Messages read as a foreman reads them: word for word."""
 
+from dataclasses import replace
 from datetime import timedelta
 from textwrap import dedent
 from typing import get_args
@@ -108,12 +109,17 @@ def test_each_event_has_its_own_title():
     }
     assert titles == {
         "opened": "CRITICAL · line-b",
-        "updated": "Now critical",
+        "updated": "News",
         "acknowledged": "Taken up by Eva Kern",
         "resolved": "Over",
         "reopened": "Again",
         "snoozed": "Snoozed by Eva Kern",
     }
+
+
+def test_a_change_of_severity_stands_in_the_title():
+    changed = replace(event_of("updated"), details={"severity": "critical"})
+    assert plain(message(climb(), changed).title).startswith("Now critical: line-b")
 
 
 def test_taken_up_says_who_and_why():

@@ -53,7 +53,8 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, content, says):
 
 def test_an_artifact_with_the_weights_of_another_network_is_refused(make_card):
     weights = build_network("squeezenet1_1").state_dict()
-    artifact = Artifact(url="file:///m", card=make_card(architecture="resnet18"), weights=weights, sha256="0" * 64)
+    card = make_card(architecture="resnet18")
+    artifact = Artifact(url="file:///m", card=card, weights=weights, engine_files={}, sha256="0" * 64)
     with pytest.raises(ArtifactCorrupt, match="two-class resnet18"):
         load_network(artifact)
 
