@@ -119,7 +119,10 @@ def _forget_dead_users(server: Any) -> None:
     """Strike out processes that were killed: they never let go, and the server would then never stop again."""
     with server._lock:  # noqa: SLF001 - the list is read and written under it
         users = server.global_process_id_list
-        for pid in users.get_and_add(os.getpid()):
+        before = users.get_and_add(os.getpid())
+        if os.getpid() not in before:  # looking at the list must not make a user of one that has let go
+            users.get_and_remove(os.getpid())
+        for pid in before:
             try:
                 os.kill(pid, 0)
             except ProcessLookupError:
