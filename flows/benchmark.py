@@ -55,6 +55,7 @@ __all__ = [
 UNTIL = datetime(2026, 11, 23, 8, tzinfo=UTC)
 _LINES = 2
 _PICTURES = 64
+_RENDERED = 16
 _SIDE = 512
 _INPUT_SIDE = 224
 _NAIVE_IMAGES = 160
@@ -98,14 +99,9 @@ class ScoringRates:
 def measure_scoring(
     resources: Resources, contents: Sequence[bytes], *, images: int, rounds: int = 3, seconds: float = 5.0
 ) -> ScoringRates:
-    """Score `images` new pictures a round by the hourly flow, and each stage alone for about `seconds`.
-
-    Raises InvalidInput for fewer than one image.
-    """
+    """Score `images` new pictures a round by the hourly flow, and each stage alone for about `seconds`."""
     from flows.score import score  # noqa: PLC0415 - Prefect reads the environment when it is imported
 
-    if images < 1:
-        raise InvalidInput(f"{images} images tell nothing of a rate; give at least 1.")
     with resources.engine.connect() as connection:
         champion = models.champion(connection)
     scorer = resources.scorer(champion)
@@ -198,7 +194,7 @@ def load_pictures(folder: Path | None) -> list[bytes]:
             raise InvalidInput(f"{folder} holds no JPEG to measure with.")
         return [path.read_bytes() for path in found[:: max(1, len(found) // _PICTURES)]]
     files = []
-    for seed in range(_PICTURES):
+    for seed in range(_RENDERED):
         target = io.BytesIO()
         pixels = render(make_casting(seed, defective=seed % 2 == 1), size=_SIDE)
         # Cameras that see grey store RGB all the same.

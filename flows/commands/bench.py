@@ -25,7 +25,7 @@ def bench() -> None:
 @app.command()
 def score(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    images: Annotated[int, typer.Option(help="Pictures a round; there are three rounds.")] = 2_000,
+    images: Annotated[int, typer.Option(min=1, help="Pictures a round; there are three rounds.")] = 2_000,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder of JPEGs to measure with; rendered castings if left out.")
     ] = None,

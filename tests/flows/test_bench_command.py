@@ -45,7 +45,6 @@ def test_a_folder_without_pictures_is_said_to_be_one(bench, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--images", 0], "give at least 1"),
         (["--device", "tpu"], "CASTING_DEVICE"),
         (["--backbone", "resnet51"], "not a classifier of torchvision"),
     ],
