@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -83,9 +84,11 @@ def choose_thresholds_again(resources: Resources, version: str, costs: Costs, *,
     held_out = read_predictions(predictions, where=where)
     thresholds = choose_thresholds(held_out, costs)
     now = datetime.now(tz=UTC)
+    # The weights alone would name two choices of one second alike.
+    said = hashlib.sha256(f"{artifact.card.weights_sha256} {thresholds} {vars(costs)}".encode())
     card = artifact.card.model_copy(
         update={
-            "version": version_name(now, artifact.card.architecture, artifact.card.weights_sha256),
+            "version": version_name(now, artifact.card.architecture, said.hexdigest()),
             "thresholds": thresholds,
             "metrics": evaluate(held_out, thresholds).to_json(),
             "training": artifact.card.training | {"thresholds_from": version, "costs": vars(costs)},
