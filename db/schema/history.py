@@ -61,7 +61,6 @@ part_hour = Table(
     PrimaryKeyConstraint("line", "hour", name="part_hour_pkey"),
     CheckConstraint("inspected = ok + defective + review", name="part_hour_parts_check"),
     CheckConstraint("images >= scored + quarantined", name="part_hour_images_check"),
-    Index("part_hour_hour_idx", "hour"),
     Index("part_hour_rivals_idx", "hour", postgresql_where=text("rival_models <> '{}'")),
 )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _ROUNDS = 5
+_TURNS = 12
 _WRITTEN = 5_000
 _CHUNK = 256
 # By which column a stretch of time is asked for. Lists are read as BI tools do: the newest thousand rows.
@@ -80,9 +81,12 @@ def measure_views(engine: Engine) -> dict[str, Any]:
 def measure_writers(full: Engine, empty: Engine) -> dict[str, Any]:
     """Rates of the hourly writer on both, turn by turn, since machines are noisy."""
     rates: dict[str, list[float]] = {"full": [], "empty": []}
-    for _ in range(_ROUNDS):
-        for name, engine in (("full", full), ("empty", empty)):
-            rates[name].append(_write(engine))
+    for number in range(_TURNS):
+        # Each turn has an hour of its own, after the history: writers meet new images, not those of earlier turns.
+        since = UNTIL + timedelta(hours=number)
+        turn = (("full", full), ("empty", empty))
+        for name, engine in turn if number % 2 else turn[::-1]:
+            rates[name].append(_write(engine, Window(since=since, until=since + timedelta(hours=1))))
     medians = {name: statistics.median(found) for name, found in rates.items()}
     ratios = [one / other for one, other in zip(rates["full"], rates["empty"], strict=True)]
     return {
@@ -133,9 +137,8 @@ def _milliseconds(connection: Connection, query: str, *, rounds: int = _ROUNDS) 
     return statistics.median(once() for _ in range(rounds))
 
 
-def _write(engine: Engine) -> float:
-    """Make images known, claim and judge them as an hourly run does; rows a second."""
-    window = Window(since=UNTIL - timedelta(hours=1), until=UNTIL)
+def _write(engine: Engine, window: Window) -> float:
+    """Make an hour's images known, claim and judge them as an hourly run does; rows a second."""
     line = f"bench-{uuid.uuid4().hex[:8]}"
     with engine.begin() as connection:
         model = models.register_model(connection, version=line, artifact_url="", sha256="a" * 64, card={}, **BY_TEST)

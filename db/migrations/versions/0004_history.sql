@@ -54,13 +54,13 @@ CREATE TABLE part_hour (
     lag_max_seconds double precision,
     -- Models that share images with others here: where one becomes or ceases to be champion, the hour is recounted.
     rival_models    bigint[] NOT NULL,
+    -- Also for a stretch of time on all lines: those are few. An index on the hour alone tempts Postgres to look for the
+    -- last hours of one line among those of all.
     CONSTRAINT part_hour_pkey PRIMARY KEY (line, hour),
     CONSTRAINT part_hour_parts_check CHECK (inspected = ok + defective + review),
     -- The rest of the images is backlog.
     CONSTRAINT part_hour_images_check CHECK (images >= scored + quarantined)
 );
--- Reports are about a stretch of time on all lines.
-CREATE INDEX part_hour_hour_idx ON part_hour (hour);
 -- What another champion touches; most hours have one model.
 CREATE INDEX part_hour_rivals_idx ON part_hour (hour) WHERE rival_models <> '{}';
 
