@@ -240,6 +240,8 @@ def configure_prefect(settings: Settings, *, verbose: bool = False) -> None:
     api_url = running.api_url if running is not None and running.phase == "up" else None
     defaults = prefect_environment(settings, api_url=api_url) | {
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        # On a busy machine that server takes longer to come up than the 20 s that Prefect waits for it.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         # A command says itself how its flow ended; Prefect would add the traceback of every error we expect.
         "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
     }
