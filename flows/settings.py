@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -236,6 +237,9 @@ def configure_prefect(settings: Settings, *, verbose: bool = False) -> None:
     The server of a `casting up` on this home is used; without one, and without one of the plant's own, each command
     starts a server for the time that it runs.
     """
+    # Prefect makes a folder of its own in it, but none above that. Where it cannot be made, the database says why.
+    with suppress(OSError):
+        settings.home.absolute().mkdir(parents=True, exist_ok=True)
     running = read_running(settings.home)
     api_url = running.api_url if running is not None and running.phase == "up" else None
     defaults = prefect_environment(settings, api_url=api_url) | {
