@@ -17,9 +17,9 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from casting_core.alert_wording import percent
 from casting_core.control_charts import p_chart
 from casting_core.errors import InvalidInput
+from casting_core.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,23 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casting_core.alert_types import PLANT
+from casting_core.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from casting_core.alert_types import AlertKind, Finding
-
-_WHOLE_FROM = 0.1
-_NO_BREAK = "\N{NO-BREAK SPACE}"
-
-
-def percent(rate: float) -> str:
-    """A rate per part as people say it, with two digits that mean something.
-
-    >>> [percent(rate).replace(_NO_BREAK, " ") for rate in (0.142, 0.0214, 0.05, 0.00352)]
-    ['14 %', '2.1 %', '5 %', '0.35 %']
-    """
-    return f"{100 * rate:.0f}{_NO_BREAK}%" if rate >= _WHOLE_FROM else f"{100 * rate:.2g}{_NO_BREAK}%"
 
 
 def headline(finding: Finding) -> str:

@@ -70,8 +70,8 @@ def show(as_json: JsonFlag = False) -> None:
 
 
 def _print(found: list[StreamBaseline], *, as_json: bool) -> None:
-    from casting_core.alert_wording import percent
     from casting_core.findings import start_of
+    from casting_core.wording import percent
 
     if as_json:
         print_json([asdict(each) for each in found])
