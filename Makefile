@@ -21,8 +21,9 @@ demo: setup
 	$(BIN)/casting demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(PRETRAINED),--pretrained "$(PRETRAINED)") \
 		$(if $(WORKDIR),--workdir "$(WORKDIR)")
 
+# WORKERS=1 for one test after another
 test: setup lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(or $(WORKERS),4)
 
 lint: setup
 	$(BIN)/ruff format --check .

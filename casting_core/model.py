@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torchvision import models
 
 from casting_core.errors import ArtifactCorrupt, InvalidInput, UnknownArchitecture
 from casting_core.local_network import LocalNetwork, cut_body
@@ -13,6 +12,7 @@ from casting_core.local_network import LocalNetwork, cut_body
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from types import ModuleType
 
     from casting_core.artifact import Artifact
 
@@ -44,6 +44,7 @@ def build_network(architecture: str) -> torch.nn.Module:
         return LocalNetwork(*cut_body(build_network(name), name=name))
     # A network with side heads returns something else than logits.
     options = {"aux_logits": False, "init_weights": True} if architecture in ("googlenet", "inception_v3") else {}
+    models = _torchvision_models()
     known = models.list_models(module=models)
     if architecture not in known:
         close = [name for name in known if name.rstrip("0123456789") == architecture.rstrip("0123456789")][:6]
@@ -80,7 +81,8 @@ def pretrained_network(architecture: str, source: str | Path) -> torch.nn.Module
     if str(source) == "none":
         return network
     if str(source) == "imagenet":
-        weights = models.get_model_weights(architecture).DEFAULT.get_state_dict(progress=True, check_hash=True)
+        known = _torchvision_models().get_model_weights(architecture)
+        weights = known.DEFAULT.get_state_dict(progress=True, check_hash=True)
     else:
         weights = _read_state_dict(source)
     _fill_body(network, weights, architecture=architecture, source=source)
@@ -97,6 +99,14 @@ def recognise_architecture(source: str | Path) -> str:
         if all(name in weights and weights[name].shape == own[name].shape for name in body):
             return architecture
     raise InvalidInput(f"{source} is of none of {', '.join(_USUAL)}; name its network (--backbone).")
+
+
+def _torchvision_models() -> ModuleType:
+    # It takes 4 s to import, which a model that OpenVINO serves does without.
+    import torchvision.models  # noqa: PLC0415
+
+    models: ModuleType = torchvision.models
+    return models
 
 
 def _read_state_dict(source: str | Path) -> Mapping[str, torch.Tensor]:

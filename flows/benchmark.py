@@ -17,7 +17,6 @@ from uuid import uuid4
 import torch
 from PIL import Image
 from sqlalchemy import text
-from torchvision.transforms import functional
 
 from casting_core.artifact import encode_weights, library_versions, publish_artifact, read_artifact
 from casting_core.card import ModelCard, Serving, Thresholds, version_name
@@ -225,6 +224,8 @@ def rate_of(work: Callable[[], object], count: int, *, seconds: float) -> float:
 
 def naive_rate(resources: Resources, champion: RegisteredModel, contents: Sequence[bytes]) -> float:
     """The loop that everybody writes: Pillow, eager float32 one picture at a time, one INSERT and commit a row."""
+    from torchvision.transforms import functional  # noqa: PLC0415 - takes seconds to import
+
     network = load_network(read_artifact(champion.artifact_url))
     started = time.perf_counter()
     with resources.engine.connect() as connection, torch.inference_mode():

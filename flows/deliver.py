@@ -24,7 +24,6 @@ from casting_core.alert_sending import send_message
 from casting_core.errors import ChannelFailed
 from db import deliveries
 from flows.alert_events import emit_alert_event
-from flows.alert_picture import draw_picture
 from flows.outbox import PREFECT
 from flows.resources import open_resources
 from flows.retries import back_off, worth_retrying
@@ -126,6 +125,9 @@ def _send(resources: Resources, claimed: Delivery) -> None:
         raise ChannelFailed(f"{claimed.channel} is not set any more; see CASTING_ALERT_URLS.")
     picture = None
     if claimed.attempts < _TRIES_WITH_PICTURE and "digest_of" not in claimed.payload:
+        # It loads matplotlib, which the hourly job needs only when there is something to draw.
+        from flows.alert_picture import draw_picture  # noqa: PLC0415
+
         picture = draw_picture(resources, claimed.alert_id)
     send_message(channel, message, picture=picture, seconds=settings.alert_timeout_seconds)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from casting_core.storage import open_store
-from db import embedded, migrate
+from db import embedded, migrate, models
 from db.backup import upgrade_with_backup
 from db.engine import database_url, make_engine
 
@@ -31,6 +31,11 @@ class Resources:
     layout: KeyLayout
     _scorers: dict[str, Scorer] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def model(self, version: str | None) -> RegisteredModel:
+        """The model of a version, or else the champion. Raises UnknownModel or NoChampion."""
+        with self.engine.connect() as connection:
+            return models.find_model(connection, version) if version else models.champion(connection)
 
     def scorer(self, model: RegisteredModel) -> Scorer:
         """The loaded model, read and checked against the registry the first time.

@@ -21,8 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from casting_core.discovery import discover
 from casting_core.judging import judge_images
-from casting_core.types import ImageChunk, RegisteredModel, Rejection, RunSummary, ScoringRun, Window
-from db import models, rollups, runs
+from casting_core.types import ImageChunk, Rejection, RunSummary, ScoringRun, Window
+from db import rollups, runs
 from db.images import backlog_chunks, claim_images, count_backlog, insert_images, known_images
 from db.verdicts import write_judgements
 from flows.errors import ScoringIncomplete
@@ -67,7 +67,7 @@ def score(
     resources = open_resources(load_settings())
     run = ScoringRun(
         run_id=run_id or uuid4(),
-        model=_model(resources, model),
+        model=resources.model(model),
         window=_window(resources, since, until),
         lines=tuple(lines or ()),
     )
@@ -240,11 +240,6 @@ def _window(resources: Resources, since: datetime | None, until: datetime | None
     since = since or until - timedelta(hours=resources.settings.lookback_hours)
     # Keys tell the time only so finely: an image of 08:59 says 08, and must not fall out of a window from 08:30 on.
     return Window(since=resources.layout.floor(since), until=until)
-
-
-def _model(resources: Resources, version: str | None) -> RegisteredModel:
-    with resources.engine.connect() as connection:
-        return models.find_model(connection, version) if version else models.champion(connection)
 
 
 def _settled_before(resources: Resources) -> datetime | None:

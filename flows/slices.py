@@ -11,7 +11,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
 from casting_core.types import Window
-from db import models, runs
+from db import runs
 from flows.errors import ScoringIncomplete, SlicesIncomplete
 from flows.resources import open_resources
 from flows.score import score
@@ -48,8 +48,7 @@ def judge_in_slices(
     slices stayed backlog after all retries.
     """
     resources = open_resources(load_settings())
-    with resources.engine.connect() as connection:
-        judge = models.find_model(connection, model) if model else models.champion(connection)
+    judge = resources.model(model)
     slices = list(cut(Window(since=resources.layout.floor(since), until=until), timedelta(hours=slice_hours)))
     progress = _Progress(f"{len(slices)} slices by {judge.version}")
     passed_over, scored, quarantined, failures = 0, 0, 0, []

@@ -21,6 +21,8 @@ hypothesis.settings.load_profile("suite")
 # Before anything imports Prefect, which reads its settings once.
 for name in [name for name in os.environ if name.startswith(("CASTING_", "PREFECT_", "AWS_"))]:
     del os.environ[name]
+# Tables and messages of commands are as wide whoever runs the tests.
+os.environ["COLUMNS"] = "200"
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,10 @@ def score(
 
 def run_scoring(settings: Settings, **parameters: Any) -> RunSummary:
     """Run the scoring flow in this process and show how far it is."""
+    from flows.resources import open_resources
+
+    # A plant without a database or a model says so at once, not only when Prefect is up.
+    open_resources(settings).model(parameters.get("model"))
     from flows.score import score as score_flow
 
     run_id = uuid4()

@@ -35,7 +35,6 @@ STALLED = Finding(kind="scoring_stalled", severity="critical", stream="", line="
 def casting(plant, monkeypatch):
     """Type a command; return what came of it, its output as it stands on the screen."""
     monkeypatch.setenv("CASTING_USER", "Ada")
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments):
         return CliRunner().invoke(app, arguments)

@@ -52,7 +52,6 @@ def climbed(plant, monkeypatch):
     from flows.outbox import alert_outbox
     from flows.watch import watch_once
 
-    monkeypatch.setenv("COLUMNS", "200")
     object.__setattr__(plant, "model", plant.publish())
 
     def watch(until):

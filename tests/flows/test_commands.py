@@ -15,7 +15,10 @@ UNTIL = NOW.strftime("%Y-%m-%dT%H:%M:%S")
 
 @pytest.fixture
 def casting(plant):
-    """Run `casting` with the plant's environment, and without what a Prefect server of other tests has left in it."""
+    """Run `casting` with the plant's environment, and without what a Prefect server of other tests has left in it.
+
+    So a command that needs one starts its own, as on a PC where nothing runs.
+    """
     person = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
 
     def run(*arguments, **environment):

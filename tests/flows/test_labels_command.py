@@ -16,7 +16,7 @@ def casting(plant):
     make_known(plant.resources.engine, [stored_image(part, uri=f"{root}/{part}.jpg") for part in ("P1", "P2", "P3")])
 
     def run(*arguments):
-        return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False, env={"COLUMNS": "200"})
+        return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
 
     return run
 

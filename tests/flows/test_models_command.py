@@ -22,7 +22,7 @@ def casting(plant, monkeypatch):
     monkeypatch.setenv("CASTING_USER", "anna")
 
     def run(*arguments):
-        return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False, env={"COLUMNS": "200"})
+        return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
 
     return run
 

@@ -245,7 +245,7 @@ def test_the_command_says_what_came_of_it(works):
     from flows.cli import app
 
     def casting(*arguments):
-        return CliRunner().invoke(app, ["retrain", *arguments], catch_exceptions=False, env={"COLUMNS": "200"})
+        return CliRunner().invoke(app, ["retrain", *arguments], catch_exceptions=False)
 
     early = json.loads(casting("--min-new-labels", "1000", "--json").stdout)
     assert (early["outcome"], early["new_labels"]) == ("too_few_labels", CASTINGS)
