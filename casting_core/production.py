@@ -9,6 +9,7 @@ an hour's parts depend on that hour's pictures alone, and late ones change no ot
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -73,9 +74,8 @@ class Parts:
 
     def by_hour(self) -> Iterator[tuple[int, Parts]]:
         """Each hour that has parts, with them."""
-        starts = np.flatnonzero(np.diff(self.hour, prepend=self.hour[:1] - 1))
-        for start, end in zip(starts, [*starts[1:], self.hour.size], strict=True):
-            yield int(self.hour[start]), self.take(slice(start, end))
+        for stretch in _stretches(self.hour):
+            yield int(self.hour[stretch.start]), self.take(stretch)
 
 
 def in_production_order(verdicts: Verdicts) -> dict[int, Parts]:
@@ -89,7 +89,6 @@ def in_production_order(verdicts: Verdicts) -> dict[int, Parts]:
         verdicts = _one_verdict_a_part(verdicts, several)
     # Stable: parts of one moment stay in the order of their ids.
     verdicts = verdicts.take(np.lexsort((verdicts.captured_at, verdicts.line)))
-    starts = np.flatnonzero(np.diff(verdicts.line, prepend=verdicts.line[:1] - 1))
     parts = Parts(
         hour=verdicts.captured_at // MICROSECONDS_PER_HOUR,
         captured_at=verdicts.captured_at,
@@ -98,8 +97,14 @@ def in_production_order(verdicts: Verdicts) -> dict[int, Parts]:
         part_id=verdicts.part_id,
         model_id=verdicts.model_id,
     )
-    ends = [*starts[1:], verdicts.line.size]
-    return {int(verdicts.line[start]): parts.take(slice(start, end)) for start, end in zip(starts, ends, strict=True)}
+    return {int(verdicts.line[stretch.start]): parts.take(stretch) for stretch in _stretches(verdicts.line)}
+
+
+def _stretches(values: NDArray[np.int16] | NDArray[np.int64]) -> Iterator[slice]:
+    """Where equal neighbours begin and end; none where there are no values."""
+    ends = np.flatnonzero(np.diff(values, append=values[-1:] + 1)) + 1
+    for start, end in itertools.pairwise([0, *ends.tolist()]):
+        yield slice(start, end)
 
 
 def _same_part(verdicts: Verdicts) -> NDArray[np.bool_]:

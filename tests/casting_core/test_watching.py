@@ -129,6 +129,14 @@ def test_parts_of_one_moment_stand_in_the_order_of_a_counter():
     assert in_production_order(some)[0].part_id.tolist() == [b"P9", b"P10", b"P100"]
 
 
+def test_a_day_without_parts_has_none():
+    nothing = verdicts([], hours=[])
+    assert in_production_order(nothing) == {}
+    some = in_production_order(verdicts([0.1, 0.2, 0.9], hours=[0, 0, 5]))[0]
+    assert [(hour, len(parts)) for hour, parts in some.by_hour()] == [(0, 2), (5, 1)]
+    assert list(some.take(slice(0, 0)).by_hour()) == []
+
+
 def test_the_worst_view_speaks_for_its_part_and_what_is_superseded_does_not():
     some = verdicts([0.1, 0.9, 0.5, 0.95], hours=[0] * 4)
     some = replace(
