@@ -35,7 +35,7 @@ lint: setup
 faults: setup
 	$(BIN)/python -m pytest tests/faults/test_plant_pc.py
 	SCHEDULES=$(or $(SCHEDULES),3) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -m slow \
-		tests/faults/test_schedule.py tests/faults/test_random_faults.py
+		tests/faults/test_schedule.py tests/faults/test_random_faults.py tests/faults/test_retraining_faults.py
 
 # A month of three lines with climbs planted in it: the table of casting_core/ALERTS.md.
 history: setup
