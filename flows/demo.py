@@ -66,7 +66,7 @@ def first_hour(now: datetime) -> datetime:
 def plan_for(pretrained: str, *, rendered: bool) -> DemoPlan:
     """Choose network and recipe: weights from a file say which network they are of."""
     if rendered or pretrained == "none":
-        recipe = Recipe(crop_epochs=14, epochs=11, weight_decay=0.01)
+        recipe = Recipe(crop_epochs=48, epochs=12, weight_decay=0.01)
         preset = Preset(backbone="resnet18", side=128, split="group", recipe=recipe)
     else:
         backbone = "resnet18" if pretrained == "imagenet" else recognise_architecture(pretrained)
