@@ -81,8 +81,8 @@ def pretrained_network(architecture: str, source: str | Path) -> torch.nn.Module
     if str(source) == "none":
         return network
     if str(source) == "imagenet":
-        known = _torchvision_models().get_model_weights(architecture)
-        weights = known.DEFAULT.get_state_dict(progress=True, check_hash=True)
+        download = _torchvision_models().get_model_weights(architecture).DEFAULT
+        weights = download.get_state_dict(progress=True, check_hash=True)
     else:
         weights = _read_state_dict(source)
     _fill_body(network, weights, architecture=architecture, source=source)

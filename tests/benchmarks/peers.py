@@ -49,8 +49,8 @@ class Pictures(Dataset[torch.Tensor]):
 
 def data_loader_rate(network: torch.nn.Module, engine: Engine, contents: Sequence[bytes]) -> float:
     """A DataLoader with worker processes, autocast to bfloat16, one INSERT of many rows and a commit a batch."""
-    # Not forked: a copy of this process would end the Prefect server that it started. Its clock starts when the workers
-    # have delivered their first batch.
+    # Not forked: a copy of this process would end the Prefect server that it started. The clock starts when the workers
+    # have delivered their first batch, since these take seconds to start.
     loader = DataLoader(
         Pictures(contents, _LOADED_IMAGES),
         batch_size=_BATCH,

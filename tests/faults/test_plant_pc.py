@@ -1,7 +1,6 @@
 """A plant PC from an empty home, as `casting up` runs it: everything is killed in mid-run, and nothing is lost."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -20,7 +19,7 @@ import pytest
 
 from db import embedded
 from db.engine import make_engine
-from tests.flows.conftest import picture
+from tests.flows.conftest import environment_without_prefect, picture
 from tests.published import publish_model
 
 # Two servers and four Python processes start and start again; that takes a busy machine long.
@@ -55,7 +54,7 @@ class PlantPC:
         # Not below pytest's own folder: Postgres' own user may not look into that.
         self.home = Path(tempfile.mkdtemp(prefix="casting-pc-"))
         self.port, self.metrics_port = free_port(), free_port()
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
+        self.environment = environment_without_prefect() | {
             "CASTING_HOME": str(self.home),
             "CASTING_PREFECT_PORT": str(self.port),
             "CASTING_METRICS_PORT": str(self.metrics_port),

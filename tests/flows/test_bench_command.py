@@ -54,3 +54,9 @@ def test_what_cannot_be_measured_ends_in_one_line(bench, arguments, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_no_pictures_tell_nothing_of_a_rate(bench):
+    done = bench("--images", 0)
+    assert done.returncode == 2
+    assert "Invalid value for '--images'" in done.stderr

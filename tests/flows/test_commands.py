@@ -2,24 +2,20 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.flows.conftest import NOW, picture
+from tests.flows.conftest import NOW, environment_without_prefect, picture
 
 UNTIL = NOW.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @pytest.fixture
 def casting(plant):
-    """Run `casting` with the plant's environment, and without what a Prefect server of other tests has left in it.
-
-    So a command that needs one starts its own, as on a PC where nothing runs.
-    """
-    person = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    """Run `casting` in the plant's environment; a command that needs a Prefect server starts its own."""
+    person = environment_without_prefect()
 
     def run(*arguments, **environment):
         return subprocess.run(  # noqa: S603 - our own command

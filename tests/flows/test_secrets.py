@@ -1,14 +1,13 @@
 """Planted secrets are nowhere but where they were planted: in no log, error, artifact, parameter or table."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from tests.flows.conftest import NOW, picture
+from tests.flows.conftest import NOW, environment_without_prefect, picture
 
 SECRETS = {
     "CASTING_S3_SECRET_ACCESS_KEY": "planted-s3-secret",
@@ -81,11 +80,9 @@ def test_an_error_of_the_start_names_none(secretive):
 
 
 def assert_fails_cleanly(command, wrong):
-    # Given a Prefect server, as that of other tests, `casting up` would not start one.
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", "flows", command],
-        env=environment | SECRETS | wrong,
+        env=environment_without_prefect() | SECRETS | wrong,
         capture_output=True,
         text=True,
         check=False,
