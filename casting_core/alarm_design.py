@@ -1,30 +1,19 @@
 """Design of CUSUM limits: what false-alarm rate to promise, and the limit that keeps the promise, solved exactly.
 
-The statistic of `alarms.advance` is a Markov chain on 0 ... limit - 1 with absorption at the limit, and the average run
-length is the expected time to absorption, (I - Q)^-1 1 (Brook and Evans 1972, Biometrika 59, 539-549; for the Bernoulli
-CUSUM Reynolds and Stoumbos 1999). No approximation enters, as the chart itself moves on whole numbers.
-
-Castings of one batch (a melt, a mould, an hour) share their fate: the rate of a batch varies as a Beta distribution
-with the intra-class correlation icc (beta-binomial counts). The run length is then that of a chain from batch to batch
-whose transition is the mean over the Beta distribution of Q(p)^batch, a polynomial in p that Gauss-Jacobi quadrature
-integrates; the nodes used and the iterative solver leave a relative error below 1e-3.
+The run length that belongs to a limit is solved in `run_length`, for independent parts and for those of one batch.
 """
 
 import math
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from scipy.linalg import eigh_tridiagonal
-from scipy.optimize import brentq
-from scipy.sparse.linalg import LinearOperator, gmres, splu
 
 from casting_core.alarms import CusumDesign
 from casting_core.errors import InvalidInput
-from casting_core.rates import NEGLIGIBLE_ICC, proper_rate
+from casting_core.rates import proper_rate
+from casting_core.run_length import RunLengthChain, WeightDistribution
 
 DEFAULT_BUDGET_DAYS = 30.0
 DEFAULT_RATIO = 2.0
@@ -33,44 +22,12 @@ DEFAULT_RECOVERY_ARL = 20_000.0
 # Beyond it the chain is too close to one that never alarms to be solved in double precision.
 LARGEST_ARL = 1e10
 
-_LEAP = 0.16  # expected defectives in one step of the chain: about the cheapest
-_SOLVER_TOLERANCE = 1e-3
-_LARGEST_CHAIN = 400_000  # states times quadrature nodes: some ten seconds
 _QUICK_CHAIN = 40_000  # states times nodes times weights: some tenths of a second
-_SURE_STEP = 0.9  # a limit that overshoots by less, in grid units, is taken for the smallest
 _CHANGE_POINT_MISS = 0.1  # 90 % confidence, half of the miss on each side
 # The grid's reference value may be off by this share of its distance to the nearer of baseline and climb.
 _REFERENCE_TOLERANCE = 0.1
 # Verdicts need no finer grid than that; on p_defective a twice finer one finds climbs less than 1 % sooner.
 SCORE_RESOLUTION = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightDistribution:
-    """How likely each weight is for a sound and for a defective part: arrays of one shape [weights], both sum to 1."""
-
-    weights: NDArray[np.int64]
-    sound: NDArray[np.float64]
-    defective: NDArray[np.float64]
-
-    def at(self, rate: float) -> NDArray[np.float64]:
-        """Give the probability of each weight when defectives come at `rate` per part."""
-        return (1 - rate) * self.sound + rate * self.defective
-
-    @classmethod
-    def of_verdicts(cls, design: CusumDesign) -> "WeightDistribution":
-        """Give the distribution of yes/no outcomes."""
-        weights = np.array([-design.sound_weight, design.defective_weight])
-        return cls(weights=weights, sound=np.array([1.0, 0.0]), defective=np.array([0.0, 1.0]))
-
-    @classmethod
-    def binned(
-        cls, weights: NDArray[np.int64], sound: NDArray[np.float64], defective: NDArray[np.float64]
-    ) -> "WeightDistribution":
-        """Gather the masses of equal weights and scale both distributions to 1; all have the shape [values]."""
-        values, which = np.unique(weights, return_inverse=True)
-        masses = (np.bincount(which, mass) / mass.sum() for mass in (sound, defective))
-        return cls(weights=values, sound=next(masses), defective=next(masses))
 
 
 def fleet_arl0(parts_per_day: ArrayLike, *, days: float = DEFAULT_BUDGET_DAYS) -> NDArray[np.float64]:
@@ -211,12 +168,12 @@ def finish_design(
     for name, value in (("arl0", arl0), ("recovery_arl", recovery_arl)):
         if not 1 < value <= LARGEST_ARL:
             raise InvalidInput(f"{name} is an average number of parts from 1 to {LARGEST_ARL:g}, got {value!r}")
-    climbs = _Chain(distribution=distribution, rate=draft.baseline, icc=icc, batch=batch)
+    climbs = RunLengthChain(distribution=distribution, rate=draft.baseline, icc=icc, batch=batch)
     limit, achieved = _scaled_limit(climbs, arl0) if quick else (0, arl0)
     if not quick or limit * climbs.nodes * distribution.weights.size <= _QUICK_CHAIN:
         limit, achieved = climbs.limit_for(arl0)
     waiting = replace(distribution, weights=-distribution.weights)
-    recoveries = _Chain(distribution=waiting, rate=draft.climb, icc=icc, batch=batch)
+    recoveries = RunLengthChain(distribution=waiting, rate=draft.climb, icc=icc, batch=batch)
     independent = replace(recoveries, icc=0.0)
     # Exact for independent parts; scaled by the decay for correlated ones, which errs towards closing late.
     recovery_limit = independent.limit_for(recovery_arl)[0] * independent.decay_rate() / recoveries.decay_rate()
@@ -232,177 +189,8 @@ def finish_design(
     )
 
 
-def _scaled_limit(chain: "_Chain", arl0: float) -> tuple[int, float]:
+def _scaled_limit(chain: RunLengthChain, arl0: float) -> tuple[int, float]:
     """The limit for independent parts, scaled by the decay rates, and the run length that it keeps at least."""
     independent = replace(chain, icc=0.0)
     scaled = independent.limit_for(arl0)[0] * independent.decay_rate() / chain.decay_rate()
     return math.ceil(scaled), arl0
-
-
-def average_run_length(
-    distribution: WeightDistribution, *, rate: float, limit: int, icc: float = 0.0, batch: int = 1
-) -> float:
-    """Give the average number of parts, from a statistic of 0 at the start of a batch, until it reaches `limit`.
-
-    `rate` is in defectives per part; infinite if no part can raise the statistic. Raises `InvalidInput` if rate, limit,
-    icc or batch is out of range.
-    """
-    return _Chain(distribution=distribution, rate=rate, icc=icc, batch=batch).run_length(limit)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chain:
-    """The Markov chain of the statistic, for parts that come at `rate` with correlation `icc` inside batches."""
-
-    distribution: WeightDistribution
-    rate: float
-    icc: float
-    batch: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
-            raise InvalidInput(f"a rate lies in [0, 1], got {self.rate!r}")
-        if not 0 <= self.icc < 1:
-            raise InvalidInput(f"an intra-class correlation lies in [0, 1), got {self.icc!r}")
-        if self.batch < 1:
-            raise InvalidInput(f"a batch holds at least one part, got {self.batch!r}")
-
-    def run_length(self, limit: int) -> float:
-        if limit < 1:
-            raise InvalidInput(f"a limit is at least one grid unit, got {limit!r}")
-        if not self.distribution.at(self.rate)[self.distribution.weights > 0].any():
-            return math.inf
-        rates, shares = self._rates()
-        if rates.size == 1:
-            return self._independent_run_length(limit)
-        return self._batched_run_length(limit, rates, shares)
-
-    def limit_for(self, target: float) -> tuple[int, float]:
-        """Smallest limit whose run length is at least `target`, and that run length.
-
-        Correlated batches are dearer to solve: there the limit may be one unit beyond the smallest.
-        """
-        decay, independent = self.decay_rate(), replace(self, icc=0.0)
-        correlated = self._rates()[0].size > 1
-        drift = -float(self.distribution.at(self.rate) @ self.distribution.weights)
-        # Run lengths grow as exp(decay * limit) / (decay * drift), so that few corrections are needed.
-        limit = max(1, round(math.log1p(target * drift * independent.decay_rate()) / decay))
-        fails, holds, achieved = 0, 0, math.inf
-        seen: dict[int, float] = {}
-        while holds - fails != 1:
-            seen[limit] = math.log(self.run_length(limit) / target)
-            if seen[limit] >= 0:
-                holds, achieved = limit, target * math.exp(seen[limit])
-            else:
-                fails = limit
-            slope = (seen[holds] - seen[fails]) / (holds - fails) if fails and holds else decay
-            step = -seen[limit] / slope
-            if correlated and holds == limit and step > -_SURE_STEP:
-                break
-            limit = max(fails + 1, min(limit + math.ceil(step), holds - 1 if holds else sys.maxsize))
-        return holds, achieved
-
-    def decay_rate(self) -> float:
-        """Positive root of E[exp(theta * sum of a batch's weights)] = 1: how fast high values get rare, per unit."""
-        rates, shares = self._rates()
-        masses = np.stack([self.distribution.at(float(rate)) for rate in rates])
-        # A quadrature cannot give negative mass, save in the last digits.
-        masses = np.maximum(masses, 0.0)
-
-        def log_moment(theta: float) -> float:
-            of_part = np.log(masses @ np.exp(theta * self.distribution.weights))
-            return float(np.logaddexp.reduce(self.batch * of_part + np.log(shares)))
-
-        high = 1e-6 / float(np.abs(self.distribution.weights).max())
-        while log_moment(high) <= 0:
-            high *= 4
-        return float(brentq(log_moment, high / 4, high))
-
-    @property
-    def nodes(self) -> int:
-        """Quadrature nodes: the more a batch's own rate decides its count, the sharper the integrand."""
-        if self.icc <= NEGLIGIBLE_ICC or self.batch == 1 or self.rate in {0.0, 1.0}:
-            return 1
-        return math.ceil(3 + 5.5 * math.sqrt(self.icc * self.batch))
-
-    def _rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        if self.nodes == 1:
-            return np.array([self.rate]), np.ones(1)
-        precision = 1 / self.icc - 1
-        return _beta_quadrature(self.rate * precision, (1 - self.rate) * precision, self.nodes)
-
-    def _independent_run_length(self, limit: int) -> float:
-        order = np.arange(limit)
-        short, far = -int(self.distribution.weights.min()), int(self.distribution.weights.max())
-        if short > far:
-            order, short = order[::-1], far
-        # Long steps lie above the diagonal now. With each equation in the row of the state that its short step ends in,
-        # the matrix is all but triangular, and its factors stay sparse.
-        system = (sparse.eye_array(limit) - self._kernel(limit, self.rate)).tocsr()
-        system = system[np.roll(order, -short)][:, order].tocsc()
-        lengths = splu(system, permc_spec="NATURAL", diag_pivot_thresh=0.1).solve(np.ones(limit))
-        return float(lengths[order[0]])
-
-    def _kernel(self, limit: int, rate: float) -> sparse.csr_array:
-        """Transition probabilities of one part among the states 0 ... limit - 1, shape [limit, limit]."""
-        masses = self.distribution.at(rate)
-        after = np.maximum(np.arange(limit)[:, None] + self.distribution.weights, 0)
-        rows, columns = np.nonzero((after < limit) & (masses > 0))
-        return sparse.csr_array((masses[columns], (rows, after[rows, columns])), shape=(limit, limit))
-
-    def _batched_run_length(self, limit: int, rates: NDArray[np.float64], shares: NDArray[np.float64]) -> float:
-        """Solve L = parts + T L, `parts` being those expected in a batch and T the transition over a batch."""
-        remedy = "design with icc=0, for a larger ratio, or in coarser batches"
-        if limit * rates.size > _LARGEST_CHAIN:
-            raise InvalidInput(
-                f"batches correlated by {self.icc:g} at the rate {self.rate:g} need too large a chain: {remedy}"
-            )
-        leap = sparse.block_diag([self._kernel(limit, float(rate)) for rate in rates], format="csr")
-        spent, size, left = np.ones(leap.shape[0]), 1, self.batch
-        steps = []
-        # By powers of two up to about the cheapest; the more weights there are, the sooner powers fill up.
-        longest = _LEAP / self.rate / (self.distribution.weights.size - 1)
-        while left:
-            last = size >= longest or 2 * size > left
-            repeats = left // size if last else left // size % 2
-            steps += [(leap, spent)] * repeats
-            left -= repeats * size
-            if left:
-                leap, spent, size = leap @ leap, spent + leap @ spent, 2 * size
-
-        def fold(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return shares @ values.reshape(rates.size, limit)
-
-        def less_transition(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-            values = np.tile(lengths, rates.size)
-            for step, _ in steps:
-                values = step @ values
-            return lengths - fold(values)
-
-        parts = np.zeros(leap.shape[0])
-        for step, spent in steps:
-            parts = spent + step @ parts
-        system = LinearOperator((limit, limit), matvec=less_transition, dtype=np.float64)
-        lengths, failed = gmres(system, fold(parts), rtol=_SOLVER_TOLERANCE, restart=200, maxiter=2)
-        if failed:
-            raise InvalidInput(f"the run length at limit {limit} with correlated batches does not settle: {remedy}")
-        return float(lengths[0])
-
-
-def _beta_quadrature(a: float, b: float, nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nodes and weights of Gauss-Jacobi quadrature over Beta(a, b) (Golub and Welsch 1969, Math. Comp. 23, 221-230).
-
-    `scipy.special.roots_jacobi` gives the same, but its normalising constant overflows for a + b beyond 1,000.
-    """
-    alpha, beta = b - 1, a - 1
-    k = np.arange(nodes)
-    total = 2 * k + alpha + beta
-    with np.errstate(invalid="ignore", divide="ignore"):
-        middle = (beta**2 - alpha**2) / (total * (total + 2))
-        k, total = k[1:], total[1:]
-        side = 4 * k * (k + alpha) * (k + beta) * (k + alpha + beta) / (total**2 * (total + 1) * (total - 1))
-    # Both have a removable 0 / 0 at the first entry, for a = b and a + b = 1.
-    middle[0] = (beta - alpha) / (alpha + beta + 2)
-    side[0] = 4 * (1 + alpha) * (1 + beta) / ((2 + alpha + beta) ** 2 * (3 + alpha + beta))
-    roots, vectors = eigh_tridiagonal(middle, np.sqrt(side))
-    return (1 + roots) / 2, vectors[0] ** 2

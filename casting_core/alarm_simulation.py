@@ -29,8 +29,6 @@ from scipy.stats import norm
 from casting_core.alarm_design import (
     DEFAULT_RATIO,
     SCORE_RESOLUTION,
-    WeightDistribution,
-    average_run_length,
     design_cusum,
     draft_design,
     finish_design,
@@ -38,6 +36,7 @@ from casting_core.alarm_design import (
 from casting_core.control_charts import signal_probability, upper_signal_count
 from casting_core.errors import InvalidInput
 from casting_core.rates import NEGLIGIBLE_ICC, proper_rate
+from casting_core.run_length import WeightDistribution, average_run_length
 
 RATIOS = (1.5, 2.0, 3.0)
 

@@ -31,13 +31,13 @@ from casting_core.alarm_design import (
     DEFAULT_RATIO,
     LARGEST_ARL,
     SCORE_RESOLUTION,
-    WeightDistribution,
     draft_design,
     finish_design,
     fleet_arl0,
 )
 from casting_core.errors import InvalidInput
 from casting_core.rates import Accuracy, carry_baseline
+from casting_core.run_length import WeightDistribution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,6 @@ import pytest
 from scipy.stats import betabinom
 
 from casting_core.alarm_design import (
-    WeightDistribution,
-    _beta_quadrature,
-    average_run_length,
     design_bank,
     design_cusum,
     design_score_cusum,
@@ -16,6 +13,7 @@ from casting_core.alarm_design import (
 )
 from casting_core.alarms import CusumState, advance
 from casting_core.errors import InvalidInput
+from casting_core.run_length import WeightDistribution, _beta_quadrature, average_run_length
 
 PLAIN = design_cusum(baseline=0.02, ratio=2.0, arl0=26_740.5)
 VERDICTS = WeightDistribution.of_verdicts(PLAIN)

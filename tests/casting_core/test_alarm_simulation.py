@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from casting_core import alarm_simulation
-from casting_core.alarm_design import average_run_length, design_cusum
+from casting_core.alarm_design import design_cusum
 from casting_core.alarm_simulation import compare
 from casting_core.errors import InvalidInput
+from casting_core.run_length import average_run_length
 
 
 @pytest.fixture(scope="module")
