@@ -21,9 +21,9 @@ demo: setup
 	$(BIN)/casting demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(PRETRAINED),--pretrained "$(PRETRAINED)") \
 		$(if $(WORKDIR),--workdir "$(WORKDIR)")
 
-# WORKERS=1 for one test after another
+# WORKERS=1 for one test after another. A file's tests stay together and in order: some tell one story of one plant.
 test: setup lint
-	$(BIN)/python -m pytest -m "not slow" -n $(or $(WORKERS),4)
+	$(BIN)/python -m pytest -m "not slow" -n $(or $(WORKERS),4) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff format --check .
