@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -101,7 +102,9 @@ class PlantPC:
         postmaster = psutil.Process(int((self.home / "postgres" / "postmaster.pid").read_text().split()[0]))
         victims += [postmaster, *postmaster.children()]
         for victim in victims:
-            victim.send_signal(signal.SIGKILL)
+            # A session of Postgres may have ended since it was listed.
+            with suppress(psutil.NoSuchProcess):
+                victim.send_signal(signal.SIGKILL)
         psutil.wait_procs(victims, timeout=10)
         return len(victims)
 
