@@ -28,7 +28,8 @@ def up() -> None:
 
     Stop it from elsewhere with `casting down`.
     """
-    from flows.plant_pc import PlantPC, run
+    from flows.bring_up import run
+    from flows.plant_pc import PlantPC
     from flows.settings import load_settings
 
     stopping = threading.Event()

@@ -9,8 +9,9 @@ from contextlib import nullcontext
 import pytest
 import yaml
 
+from flows.bring_up import run
 from flows.errors import ServiceFailed, UnsafeAddress
-from flows.plant_pc import PlantPC, run
+from flows.plant_pc import PlantPC
 from flows.settings import configure_prefect, load_settings
 
 
