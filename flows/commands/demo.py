@@ -127,10 +127,10 @@ def _report(resources: Resources, fitted: TrainedModel, summaries: list[RunSumma
 
     window = {"since": start, "until": start + timedelta(hours=HOURS)}
     print_table(
-        ("run at", "new images", "ok", "review", "defective", "quarantined", "backlog", "images/s"),
+        ("run at", "new", "ok", "review", "defective", "quarantined", "backlog", "images/s"),
         [
             (
-                f"{start + timedelta(hours=hour):%H:%M} UTC",
+                f"{start + timedelta(hours=hour):%H:%M}",
                 run.discovered,
                 *(run.verdicts[verdict] for verdict in ("ok", "review", "defective")),
                 run.quarantined,
@@ -139,7 +139,7 @@ def _report(resources: Resources, fitted: TrainedModel, summaries: list[RunSumma
             )
             for hour, run in enumerate(summaries, start=1)
         ],
-        title="The hourly runs",
+        title="The hourly runs: pictures, times in UTC",
     )
     with resources.engine.connect() as connection:
         rates = connection.execute(load("line_hours"), window).all()
