@@ -18,7 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 # make demo IMAGES=<folder with def_front/ and ok_front/> PRETRAINED=<file of weights> WORKDIR=<folder>
 demo: setup
-	$(BIN)/casting demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(PRETRAINED),--pretrained "$(PRETRAINED)") \
+	@$(BIN)/casting demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(PRETRAINED),--pretrained "$(PRETRAINED)") \
 		$(if $(WORKDIR),--workdir "$(WORKDIR)")
 
 # WORKERS=1 for one test after another. A file's tests stay together and in order: some tell one story of one plant.

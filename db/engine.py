@@ -34,7 +34,9 @@ def database_url(text: str) -> URL:
 
 def public_address(url: URL) -> str:
     """The URL as psql and BI tools take it, without a password."""
-    return url.set(drivername="postgresql", password=None).render_as_string()
+    # Not `url.set`: that takes None for what is to stay, and stars would stand for the password.
+    shown = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+    return shown.render_as_string()
 
 
 def make_engine(url: URL, *, application_name: str = "casting", pool_size: int = 10) -> Engine:

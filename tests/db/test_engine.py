@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import exc, text
 
-from db.engine import check_connection, database_url, is_transient, make_engine
+from db.engine import check_connection, database_url, is_transient, make_engine, public_address
 from db.errors import DatabaseError, DatabaseUnavailable, NoChampion
 from tests.db.builders import at_once, backend_pid, kill_backend, registered, value
 
@@ -22,6 +22,11 @@ def closed_port():
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
+
+
+def test_an_address_for_other_programs_holds_no_password_and_nothing_in_its_place():
+    url = database_url(f"postgresql://casting:{PASSWORD}@db.plant:5433/history?sslmode=require")
+    assert public_address(url) == "postgresql://casting@db.plant:5433/history?sslmode=require"
 
 
 def told(error):
