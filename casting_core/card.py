@@ -38,7 +38,8 @@ class Thresholds(BaseModel):
 class Serving(BaseModel):
     """The engine and precision that the model was evaluated in, and is served in.
 
-    `files` are the sha256 of what the engine reads instead of the weights, by name in the artifact's folder.
+    `files` are the sha256 of what the engine reads instead of the weights, by name in the artifact's folder. `others`
+    says of each other precision that was tried why it does not serve.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,7 @@ class Serving(BaseModel):
     engine: Literal["torch", "openvino"] = "torch"
     precision: Literal["float32", "bfloat16", "int8"] = "float32"
     files: dict[str, _Sha256] = {}
+    others: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _known_pair(self) -> "Serving":

@@ -133,6 +133,7 @@ def _facts(card: ModelCard, evaluation: Evaluation) -> Iterator[tuple[str, str]]
     yield "trained at", f"{card.trained_at:%Y-%m-%d %H:%M} UTC"
     yield "network", f"{card.architecture}, {card.preprocessing.side} pixels, {card.decoding.color}"
     yield "served with", f"{card.serving.engine}, {card.serving.precision}"
+    yield from ((f"why not {precision}", why) for precision, why in card.serving.others.items())
     yield "temperature", f"{card.temperature:.3g}"
     yield "expected calibration error", percent(evaluation.calibration.expected_error)
     yield "Brier score", f"{evaluation.calibration.brier:.4f}"

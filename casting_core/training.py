@@ -276,18 +276,6 @@ def turn_and_mirror(batch: torch.Tensor, generator: np.random.Generator) -> torc
     return turned
 
 
-def measure_faster(run: dict[str, Callable[[], object]], *, rounds: int = 3) -> str:
-    """Return the name of the callable with the least time over several rounds, each warmed up once."""
-    best = dict.fromkeys(run, math.inf)
-    for round_ in range(rounds + 1):
-        for name, call in run.items():
-            started = time.perf_counter()
-            call()
-            if round_:
-                best[name] = min(best[name], time.perf_counter() - started)
-    return min(best, key=lambda name: best[name])
-
-
 def _has_marks(pictures: LabelledPictures | LabelledFeatures) -> bool:
     return isinstance(pictures, LabelledPictures) and not bool(torch.isnan(pictures.marks).any(dim=1).all())
 

@@ -24,8 +24,8 @@ class TrainingPlan:
     """What a person decides about a training run. What is None is as the preset has it.
 
     `pretrained` is "imagenet", "none" or a file of weights. With 2 or more `folds` every casting is held out once; with
-    1 a fifth of them is. A `split` of "random" goes by image and leaks. With `quantise` 8-bit integers are tried too,
-    which takes longer than it saves where few pictures are judged.
+    1 a fifth of them is. A `split` of "random" goes by image and leaks. With `quantise` 8-bit integers are tried too;
+    only with one fold, since the thresholds must be chosen on what the served integers say of castings held out.
     """
 
     preset: str = "robust"
@@ -38,7 +38,7 @@ class TrainingPlan:
     costs: Costs = field(default_factory=lambda: Costs(most_review=_MOST_REVIEW))
     side: int | None = None
     epochs: int | None = None
-    quantise: bool = False
+    quantise: bool = True
 
     def chosen_preset(self) -> Preset:
         """The preset with what the plan changes of it. Raises InvalidInput for a name that there is not."""

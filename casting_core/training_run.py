@@ -247,11 +247,12 @@ def _evaluate(
     if len(networks) > 1:
         # These only tell how far a precision moves the probabilities; the folds' own predictions are counted.
         validation = validation & (validation.cumsum(0) <= _COMPARED)
+    quantise = plan.quantise and len(networks) == 1
     served = choose_serving(
         network,
         card,
         validation=pictures.part(validation),
-        calibration=list(pictures.pixels[torch.from_numpy(folds != 0)].numpy()) if plan.quantise else (),
+        calibration=list(pictures.pixels[torch.from_numpy(folds != 0)].numpy()) if quantise else (),
         device=plan.device,
     )
     half = served.card.serving.precision == "bfloat16"

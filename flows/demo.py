@@ -122,7 +122,10 @@ def train_champion(
             for file in files
         ],
         plan.preset,
-        TrainingPlan(preset="demonstration", pretrained=plan.pretrained, folds=1, device=settings.device),
+        # To quantise takes longer than the few pictures of a demonstration would gain by it.
+        TrainingPlan(
+            preset="demonstration", pretrained=plan.pretrained, folds=1, device=settings.device, quantise=False
+        ),
         workdir=settings.home / "training",
         on_step=on_step,
     )

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.resources import close_resources
-from tests.benchmarks import audit, discovery, history, memory, scoring, training, watching, writing
+from tests.benchmarks import audit, discovery, first, history, memory, scoring, training, watching, writing
 
 BENCHMARKS = {
     "scoring": scoring.run,
+    "first": first.run,
     "memory": memory.run,
     "discovery": discovery.run,
     "writing": writing.run,
