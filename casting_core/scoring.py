@@ -42,17 +42,21 @@ class Hardware:
 
 
 class Scorer:
-    """A loaded model that judges pictures. Safe to use from many threads: the network itself runs in one.
+    """A loaded model that judges pictures. Safe to use from many threads: the network itself runs in `streams` of them.
 
-    One thread, because several would share the same cores or the same card, and each would hold its own worker pool.
+    That is one where the engine shares a batch among all cores or has a card, since several would get in each other's
+    way, and each would hold its own worker pool.
     """
 
-    def __init__(self, engine: Engine, card: ModelCard, hardware: Hardware, *, batch_size: int) -> None:
+    def __init__(
+        self, engine: Engine, card: ModelCard, hardware: Hardware, *, batch_size: int, streams: int = 1
+    ) -> None:
         self.card = card
         self.hardware = hardware
         self.batch_size = batch_size
+        self.streams = streams
         self._engine = engine
-        self._forward = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forward")
+        self._forward = ThreadPoolExecutor(max_workers=streams, thread_name_prefix="forward")
         self._decoders = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode")
 
     def judge(self, contents: Mapping[Key, bytes | Rejection]) -> dict[Key, Prediction | Rejection]:
@@ -102,6 +106,10 @@ class Scorer:
             return None
         return probabilities
 
+    def forward_many(self, batches: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+        """`forward` of many batches, as many at a time as the engine takes."""
+        return list(self._forward.map(self.forward, batches))
+
     @torch.inference_mode()
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """p_defective, float64 [B], of a uint8 batch [B, 1 or 3, S, S] on the scorer's device."""
@@ -120,13 +128,20 @@ def load_scorer(artifact: Artifact, *, device: DeviceName = "auto", batch_size: 
     """
     card = artifact.card
     if card.serving.engine == "openvino":
-        hardware = Hardware(device=torch.device("cpu"), precision=torch.float32)
-        model = openvino_engine.ConvertedModel.from_files(artifact.engine_files)
-        return Scorer(openvino_engine.compile_model(model), card, hardware, batch_size=batch_size or 32)
+        return integer_scorer(
+            openvino_engine.ConvertedModel.from_files(artifact.engine_files), card, batch_size=batch_size or 32
+        )
     hardware = choose_hardware(device, half=card.serving.precision == "bfloat16")
     if batch_size is None:
         batch_size = 256 if hardware.device.type == "cuda" else 32
     return network_scorer(load_network(artifact), card, hardware, batch_size=batch_size)
+
+
+def integer_scorer(model: openvino_engine.ConvertedModel, card: ModelCard, *, batch_size: int) -> Scorer:
+    """Make a scorer of a model in 8-bit integers. Raises EngineMissing or ArtifactCorrupt."""
+    engine = openvino_engine.compile_model(model)
+    hardware = Hardware(device=torch.device("cpu"), precision=torch.float32)
+    return Scorer(engine, card, hardware, batch_size=batch_size, streams=engine.streams)
 
 
 def network_scorer(network: torch.nn.Module, card: ModelCard, hardware: Hardware, *, batch_size: int) -> Scorer:

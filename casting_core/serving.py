@@ -15,7 +15,7 @@ import torch
 from casting_core import openvino_engine
 from casting_core.card import ModelCard, Serving
 from casting_core.preprocess import stack
-from casting_core.scoring import Hardware, Scorer, choose_hardware, network_scorer
+from casting_core.scoring import choose_hardware, integer_scorer, network_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from casting_core.card import Thresholds
     from casting_core.labelled import LabelledPictures
-    from casting_core.scoring import DeviceName
+    from casting_core.scoring import DeviceName, Scorer
 
 __all__ = ["Served", "choose_serving"]
 
@@ -118,9 +118,7 @@ def _quantised(network: torch.nn.Module, card: ModelCard, calibration: Sequence[
         precision="int8",
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
-    hardware = Hardware(device=torch.device("cpu"), precision=torch.float32)
-    scorer = Scorer(openvino_engine.compile_model(model), card, hardware, batch_size=_BATCH)
-    return _Candidate(serving=serving, scorer=scorer, files=files)
+    return _Candidate(serving=serving, scorer=integer_scorer(model, card, batch_size=_BATCH), files=files)
 
 
 def _what_is_worse(
@@ -153,7 +151,11 @@ def _fastest(
         return candidates[0], {}
     batch = stack([pictures[index % len(pictures)] for index in range(_BATCH)])
     batch = batch.to(candidates[0].scorer.hardware.device)
-    seconds = measure_seconds({each.serving.precision: partial(each.scorer.forward, batch) for each in candidates})
+    # As many batches as keep every engine busy, and the same number for all.
+    batches = [batch] * math.lcm(*(each.scorer.streams for each in candidates))
+    seconds = measure_seconds(
+        {each.serving.precision: partial(each.scorer.forward_many, batches) for each in candidates}
+    )
     best = min(seconds, key=seconds.__getitem__)
     return (
         next(each for each in candidates if each.serving.precision == best),

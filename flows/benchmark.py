@@ -104,14 +104,14 @@ def measure_scoring(
     with resources.engine.connect() as connection:
         champion = models.champion(connection)
     scorer = resources.scorer(champion)
-    batch = _batch(scorer, contents)
+    batches = [_batch(scorer, contents)] * scorer.streams
     score(until=UNTIL - timedelta(days=30))
     ceilings, rates, ratios = [], [], []
     for round_ in range(rounds):
         fill_bucket(resources, images, contents, first=images * round_)
-        before = rate_of(lambda: scorer.forward(batch), len(batch), seconds=seconds)
+        before = rate_of(lambda: scorer.forward_many(batches), sum(map(len, batches)), seconds=seconds)
         rates.append(score(until=UNTIL).images_per_s)
-        after = rate_of(lambda: scorer.forward(batch), len(batch), seconds=seconds)
+        after = rate_of(lambda: scorer.forward_many(batches), sum(map(len, batches)), seconds=seconds)
         ceilings.append(2 / (1 / before + 1 / after))
         ratios.append(rates[-1] / ceilings[-1])
     stages = Stages(

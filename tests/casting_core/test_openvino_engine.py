@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -63,6 +64,15 @@ def test_an_answer_is_not_overwritten_by_the_next(quantised):
     before = kept.clone()
     run(second)
     assert torch.equal(kept, before)
+
+
+def test_threads_at_the_same_time_get_their_own_answers(quantised):
+    run = compile_model(quantised)
+    batches = [stack([picture]) for picture in pictures(16)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, batches))
+    assert run.streams >= 1
+    assert torch.equal(torch.cat(together), torch.cat([run(batch) for batch in batches]))
 
 
 def test_pictures_in_colour_are_served_too(network):
