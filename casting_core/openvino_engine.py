@@ -106,6 +106,7 @@ class CompiledModel:
         self.streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Give logits [B, 2] of pictures [B, C, S, S]."""
         if not hasattr(self._of_thread, "request"):
             self._of_thread.request = self._compiled.create_infer_request()
         # Copied out: the request overwrites its output at the next call.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import fsspec
 from fsspec.asyn import sync
@@ -33,7 +33,7 @@ _TRANSPORTS = frozenset(
     {"aiohttp", "aiobotocore", "botocore", "urllib3", "requests", "google", "gcsfs", "azure", "adlfs"}
 )
 # S3's words for credentials that are wrong as such, whatever the object.
-_WRONG_CREDENTIALS = frozenset(
+WRONG_CREDENTIALS = frozenset(
     {
         "AccountProblem",
         "AllAccessDisabled",
@@ -46,7 +46,7 @@ _WRONG_CREDENTIALS = frozenset(
         "TokenRefreshRequired",
     }
 )
-_OVERWRITTEN = Rejection(reason="missing", detail="overwritten after it was listed; the new picture is another image")
+OVERWRITTEN = Rejection(reason="missing", detail="overwritten after it was listed; the new picture is another image")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ class LocalStore(ObjectStore):
         with open(path, "rb") as file:  # noqa: PTH123 - a Path costs as much as the read itself
             content = file.read()
             status = os.fstat(file.fileno())
-        return content if _stat_etag(status.st_mtime, status.st_size, status.st_ino) == etag else _OVERWRITTEN
+        return content if _stat_etag(status.st_mtime, status.st_size, status.st_ino) == etag else OVERWRITTEN
 
     def _root_is_just_empty(self, error: Exception) -> bool:  # noqa: ARG002
         return False
@@ -254,7 +254,7 @@ class S3Store(ObjectStore):
             except Exception as error:  # noqa: BLE001 - each kind is told apart there
                 answer = _answer(error).get("ResponseMetadata", {})
                 if answer.get("HTTPStatusCode") == HTTPStatus.PRECONDITION_FAILED:
-                    return _OVERWRITTEN
+                    return OVERWRITTEN
                 return _rejected(error, uri)
         return content
 
@@ -263,11 +263,13 @@ class S3Store(ObjectStore):
         return not _answer(error)
 
 
-def open_store(url: str, *, options: Mapping[str, Any] | None = None) -> ObjectStore:
+def open_store(
+    url: str, *, options: Mapping[str, Any] | None = None, s3_client: Literal["s3fs", "obstore"] = "s3fs"
+) -> ObjectStore:
     """Open the store at an fsspec URL; nothing is asked of it yet.
 
-    `options` go to the file system (for s3fs: key, secret, endpoint_url, client_kwargs). Raises InvalidInput for a
-    URL whose kind of storage is unknown or not installed.
+    `options` go to the file system (for s3fs: key, secret, endpoint_url, client_kwargs). `s3_client` is what reads the
+    objects of an s3:// URL. Raises InvalidInput for a URL whose kind of storage is unknown or not installed.
     """
     try:
         # Every listing here is a fresh one; kept ones would only fill the memory.
@@ -276,6 +278,10 @@ def open_store(url: str, *, options: Mapping[str, Any] | None = None) -> ObjectS
         raise InvalidInput(
             f"{url!r} cannot be used as object storage: {error}. Give a file:// or s3:// URL."
         ) from error
+    if s3_client == "obstore" and isinstance(filesystem.protocol, tuple) and "s3" in filesystem.protocol:
+        from casting_core.s3_by_obstore import ObstoreS3Store  # noqa: PLC0415 - builds on this module
+
+        return ObstoreS3Store(filesystem, root, options=options or {})
     protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
     kind = S3Store if "s3" in protocols else LocalStore if "file" in protocols else ObjectStore
     return kind(filesystem, root)
@@ -304,7 +310,7 @@ def _rejected(error: Exception, uri: str) -> Rejection:
     """Tell an object that cannot be had from a storage that is in trouble, which raises."""
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
         return Rejection(reason="missing", detail="deleted after it was listed")
-    if not isinstance(error, PermissionError) or _code(error) in _WRONG_CREDENTIALS:
+    if not isinstance(error, PermissionError) or _code(error) in WRONG_CREDENTIALS:
         raise_translated(error, uri)
     return Rejection(reason="access_denied", detail="the storage credentials may not read this object")
 
@@ -323,7 +329,7 @@ def raise_translated(error: Exception, what: str) -> NoReturn:
     """Raise what storage said as an error of this package; a defect of the program stays what it is."""
     kind = type(error)
     refused = isinstance(error, PermissionError) or "Credentials" in kind.__name__
-    if refused or _code(error) in _WRONG_CREDENTIALS:
+    if refused or _code(error) in WRONG_CREDENTIALS:
         raise StorageDenied(
             f"Access to {what} was refused: {error}. Check the credentials and their rights to list and read."
         ) from error

@@ -60,7 +60,7 @@ def check_bucket(settings: Settings) -> Finding:
     """Can the line images be listed?"""
     url = settings.images_root
     try:
-        store = open_store(url, options=settings.storage_options(url))
+        store = open_store(url, options=settings.storage_options(url), s3_client=settings.s3_client)
         store.check_root()
         folders = store.list_folder("").folders
     except CastingError as error:

@@ -110,5 +110,5 @@ def _open(settings: Settings) -> Resources:
     if settings.images_url is None:
         (settings.home / "bucket").mkdir(parents=True, exist_ok=True)
     url = settings.images_root
-    store = open_store(url, options=settings.storage_options(url))
+    store = open_store(url, options=settings.storage_options(url), s3_client=settings.s3_client)
     return Resources(settings=settings, engine=engine, store=store, layout=settings.layout)

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     s3_region: str | None = None
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
+    s3_client: Literal["s3fs", "obstore"] = Field(
+        default="s3fs", description="What reads objects of S3; obstore (an extra) takes less of the processor."
+    )
     lookback_hours: float = Field(default=48, gt=0, description="How far back a run looks for late images.")
     settle_seconds: float = Field(default=30, ge=0, description="Files younger than this are left for the next run.")
     chunk_size: int = Field(default=256, gt=0, description="Images that one task claims at a time.")

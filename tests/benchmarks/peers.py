@@ -98,7 +98,9 @@ def _openvino(network: torch.nn.Module, inputs: torch.Tensor, precision: str) ->
 
     exported = torch.export.export(network, (inputs,))
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-    requests = openvino.AsyncInferQueue(openvino.Core().compile_model(openvino.convert_model(exported), "CPU", settings))
+    requests = openvino.AsyncInferQueue(
+        openvino.Core().compile_model(openvino.convert_model(exported), "CPU", settings)
+    )
     pixels = inputs.numpy()
 
     def run() -> None:

@@ -1,5 +1,6 @@
 """Storage lists what is there, reads what was listed, and tells trouble with an object from trouble with itself."""
 
+import importlib.util
 import json
 import os
 import socket
@@ -7,6 +8,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -51,6 +53,7 @@ class S3Place:
     """A bucket behind HTTP."""
 
     bucket: S3Bucket
+    client: str
 
     def put(self, key, content):
         self.bucket.put(key, content)
@@ -59,23 +62,29 @@ class S3Place:
         self.bucket.delete(key)
 
     def open(self, folder=""):
-        return open_store(f"{self.bucket.url}/{folder}", options=self.bucket.options)
+        return open_store(f"{self.bucket.url}/{folder}", options=self.bucket.options, s3_client=self.client)
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3fs", "obstore"])
 def place(request, tmp_path):
-    """The same tests for a folder and for a bucket."""
+    """The same tests for a folder and for a bucket, whatever reads it."""
     if request.param == "local":
         return LocalPlace(tmp_path)
-    return S3Place(request.getfixturevalue("s3_bucket"))
+    return S3Place(request.getfixturevalue("s3_bucket"), request.param)
+
+
+@pytest.fixture(params=["s3fs", "obstore"])
+def open_s3(request):
+    """Open a store as the setting says: what reads it must make no difference."""
+    return partial(open_store, s3_client=request.param)
 
 
 @pytest.fixture
-def proxied(s3_bucket, s3_faults):
+def proxied(s3_bucket, s3_faults, open_s3):
     """A store behind the failing proxy, in a bucket that holds line/0.jpg to line/3.jpg."""
     for number in range(4):
         s3_bucket.put(f"line/{number}.jpg", b"picture %d " % number * 100)
-    return open_store(s3_bucket.url, options=s3_faults.options())
+    return open_s3(s3_bucket.url, options=s3_faults.options())
 
 
 def versions(store, folder="line"):
@@ -139,13 +148,13 @@ def test_each_listing_is_a_fresh_one_and_none_is_kept(place):
     assert list(store._fs.dircache) == []
 
 
-def test_more_keys_than_a_page_of_s3_holds_are_listed_and_read(s3_bucket):
+def test_more_keys_than_a_page_of_s3_holds_are_listed_and_read(s3_bucket, open_s3):
     keys = [f"line/{number:04d}.jpg" for number in range(1_050)]
     # Past HTTP, which would take longer than all else here.
     server = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     for key in keys:
         server.put_object(s3_bucket.name, key, key.encode())
-    store = open_store(s3_bucket.url, options=s3_bucket.options)
+    store = open_s3(s3_bucket.url, options=s3_bucket.options)
     listed = store.list_folder("line").files
     assert [info.key for info in listed] == keys
     assert sorted(info.key for info in store.walk()) == keys
@@ -301,21 +310,21 @@ def users(s3_endpoint, s3_bucket):
     check_keys(b"inf")
 
 
-def test_wrong_credentials_are_refused_and_no_picture_is_blamed(users, s3_bucket):
-    good = open_store(s3_bucket.url, options=users["reader"])
+def test_wrong_credentials_are_refused_and_no_picture_is_blamed(users, s3_bucket, open_s3):
+    good = open_s3(s3_bucket.url, options=users["reader"])
     wanted = versions(good)
     assert list(good.fetch(wanted).values()) == [b"picture", b"picture"]
     for wrong in ({"key": "AKIAUNKNOWN"}, {"secret": "not the secret"}):
-        store = open_store(s3_bucket.url, options=users["reader"] | wrong)
+        store = open_s3(s3_bucket.url, options=users["reader"] | wrong)
         for ask in (*LISTINGS.values(), lambda store: store.fetch(wanted[:1])):
             with pytest.raises(StorageDenied, match=r"Check the credentials") as caught:
                 ask(store)
             assert "not the secret" not in str(caught.value)
 
 
-def test_credentials_without_the_right_may_not_list_and_get_no_picture(users, s3_bucket):
-    wanted = versions(open_store(s3_bucket.url, options=users["reader"]))
-    store = open_store(s3_bucket.url, options=users["stranger"])
+def test_credentials_without_the_right_may_not_list_and_get_no_picture(users, s3_bucket, open_s3):
+    wanted = versions(open_s3(s3_bucket.url, options=users["reader"]))
+    store = open_s3(s3_bucket.url, options=users["stranger"])
     for ask in LISTINGS.values():
         with pytest.raises(StorageDenied):
             ask(store)
@@ -323,7 +332,7 @@ def test_credentials_without_the_right_may_not_list_and_get_no_picture(users, s3
     assert list(store.fetch(wanted).values()) == [DENIED, DENIED]
 
 
-def test_one_forbidden_object_does_not_keep_the_others(s3_bucket):
+def test_one_forbidden_object_does_not_keep_the_others(s3_bucket, open_s3):
     for name in ("secret", "plain"):
         s3_bucket.put(f"line/{name}.jpg", b"picture")
     statement = {
@@ -334,7 +343,7 @@ def test_one_forbidden_object_does_not_keep_the_others(s3_bucket):
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     s3_bucket.client.put_bucket_policy(Bucket=s3_bucket.name, Policy=policy)
-    store = open_store(s3_bucket.url, options=s3_bucket.options)
+    store = open_s3(s3_bucket.url, options=s3_bucket.options)
     fetched = {Path(uri).stem: outcome for (uri, _), outcome in store.fetch(versions(store)).items()}
     assert fetched == {"secret": DENIED, "plain": b"picture"}
 
@@ -356,12 +365,12 @@ def test_a_folder_that_may_not_be_read_is_denied(tmp_path, monkeypatch):
             ask()
 
 
-def test_no_credentials_at_all_are_denied(s3_bucket, monkeypatch, tmp_path):
+def test_no_credentials_at_all_are_denied(s3_bucket, monkeypatch, tmp_path, open_s3):
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     options = {name: value for name, value in s3_bucket.options.items() if name not in ("key", "secret")}
-    store = open_store(s3_bucket.url, options=options)
+    store = open_s3(s3_bucket.url, options=options)
     for ask in (*LISTINGS.values(), lambda store: store.fetch([(store.uri("line/1.jpg"), "etag")])):
         with pytest.raises(StorageDenied):
             ask(store)
@@ -371,12 +380,12 @@ def test_no_credentials_at_all_are_denied(s3_bucket, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "reset", "hang"])
-def test_storage_in_trouble_for_ever_is_unavailable(s3_bucket, s3_faults, kind):
+def test_storage_in_trouble_for_ever_is_unavailable(s3_bucket, s3_faults, kind, open_s3):
     s3_bucket.put("line/0.jpg", b"0")
     options = s3_faults.options(read_timeout=0.2)
-    wanted = versions(open_store(s3_bucket.url, options=options))
+    wanted = versions(open_s3(s3_bucket.url, options=options))
     # A root with a folder, which is empty: nothing here may be taken for a missing bucket.
-    stores = [open_store(f"{s3_bucket.url}{folder}", options=options) for folder in ("", "/empty")]
+    stores = [open_s3(f"{s3_bucket.url}{folder}", options=options) for folder in ("", "/empty")]
     s3_faults.fail(kind)
     asks = [*LISTINGS.values(), lambda store: store.fetch(wanted)]
 
@@ -399,8 +408,8 @@ def test_storage_that_fails_after_the_first_answer_is_not_a_missing_bucket(s3_bu
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "slow_down", "reset"])
-def test_storage_that_fails_for_a_while_is_asked_again(proxied, s3_bucket, s3_faults, kind):
-    patient = open_store(s3_bucket.url, options=s3_faults.options(retries={"max_attempts": 2}))
+def test_storage_that_fails_for_a_while_is_asked_again(proxied, s3_bucket, s3_faults, kind, open_s3):
+    patient = open_s3(s3_bucket.url, options=s3_faults.options(retries={"max_attempts": 2}))
     wanted = versions(proxied)
     s3_faults.fail(kind, times=1)
     assert len(patient.list_folder("line").files) == 4
@@ -417,8 +426,8 @@ def test_a_body_that_breaks_off_is_no_picture_but_trouble_with_the_storage(proxi
     assert {len(content) for content in proxied.fetch(wanted).values()} == {1_000}
 
 
-def test_a_storage_in_trouble_is_not_asked_for_the_rest(s3_bucket, s3_faults):
-    store = open_store(s3_bucket.url, options=s3_faults.options())
+def test_a_storage_in_trouble_is_not_asked_for_the_rest(s3_bucket, s3_faults, open_s3):
+    store = open_s3(s3_bucket.url, options=s3_faults.options())
     s3_faults.fail("unavailable", only=".jpg")
     with pytest.raises(StorageUnavailable):
         store.fetch([(store.uri(f"line/{number}.jpg"), "etag") for number in range(500)])
@@ -459,6 +468,12 @@ def test_the_kind_of_store_follows_from_the_url(url, kind, atomic):
 def test_a_storage_that_is_unknown_or_not_installed_is_named(url):
     with pytest.raises(InvalidInput, match=r"cannot be used as object storage.*file:// or s3://"):
         open_store(url)
+
+
+def test_what_reads_a_bucket_but_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(InvalidInput, match=r"obstore .*not installed.*CASTING_S3_CLIENT=s3fs"):
+        open_store("s3://bucket", options=CREDENTIALS, s3_client="obstore")
 
 
 def test_any_file_system_of_fsspec_can_be_listed_and_read():

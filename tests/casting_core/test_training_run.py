@@ -60,10 +60,10 @@ def test_a_model_reproduces_its_held_out_predictions_through_the_serving_path(tm
     shown = examples()
     trained = train_examples(shown, PRESET, plan, workdir=tmp_path / "run")
     # The one fold's network is served as integers where these are faster, and its predictions were made with them.
-    assert {"int8"} & {trained.card.serving.precision, *trained.card.serving.others} == ({"int8"} if folds == 1 else set())
-    url, sha256 = publish_artifact(
-        tmp_path.as_uri(), card=trained.card, weights=trained.weights, files=trained.files()
+    assert {"int8"} & {trained.card.serving.precision, *trained.card.serving.others} == (
+        {"int8"} if folds == 1 else set()
     )
+    url, sha256 = publish_artifact(tmp_path.as_uri(), card=trained.card, weights=trained.weights, files=trained.files())
     scorer = load_scorer(read_artifact(url, expected_sha256=sha256), device="cpu")
     held_out = trained.held_out
     found = evaluate(held_out, trained.card.thresholds).to_json()

@@ -29,7 +29,9 @@ def s3_plant(scoring_plant, s3_bucket, s3_faults, monkeypatch):
     return scoring_plant
 
 
-def test_images_in_s3_become_verdicts_with_one_get_each_and_no_head(s3_plant, s3_faults):
+@pytest.mark.parametrize("client", ["s3fs", "obstore"])
+def test_images_in_s3_become_verdicts_with_one_get_each_and_no_head(s3_plant, s3_faults, monkeypatch, client):
+    monkeypatch.setenv("CASTING_S3_CLIENT", client)
     summary = run()
     assert (summary.discovered, summary.scored, summary.backlog) == (IMAGES, IMAGES, 0)
     gets = [path for method, path in s3_faults.requests if method == "GET" and ".jpg" in path]
