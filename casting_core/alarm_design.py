@@ -22,7 +22,7 @@ DEFAULT_RECOVERY_ARL = 20_000.0
 # Beyond it the chain is too close to one that never alarms to be solved in double precision.
 LARGEST_ARL = 1e10
 
-_QUICK_CHAIN = 40_000  # states times nodes times weights: some tenths of a second
+_LARGEST_CARRIED = 150_000  # some tenths of a second; beyond it hours share their fate to an odd degree
 _CHANGE_POINT_MISS = 0.1  # 90 % confidence, half of the miss on each side
 # The grid's reference value may be off by this share of its distance to the nearer of baseline and climb.
 _REFERENCE_TOLERANCE = 0.1
@@ -161,27 +161,23 @@ def finish_design(
 ) -> CusumDesign:
     """Set the limits of a draft whose parts have the given distribution of weights. Raises as `design_cusum`.
 
-    `quick` is for designs that somebody waits for: a chain that would take long gets the limit for independent parts
-    instead, scaled by how much slower high values get rare among correlated ones. That errs to the safe side: the ARL0
-    is kept, with a limit that is 6 to 50 % larger than the exact one.
+    `quick` is for designs that somebody waits for: their ARL0 is met to within 1 % (`RunLengthChain.near_limit_for`).
+    Where even that would take long, the limit for independent parts is scaled by how much slower high values get rare
+    among correlated ones, which keeps the ARL0 with a limit that is up to half as large again.
     """
     for name, value in (("arl0", arl0), ("recovery_arl", recovery_arl)):
         if not 1 < value <= LARGEST_ARL:
             raise InvalidInput(f"{name} is an average number of parts from 1 to {LARGEST_ARL:g}, got {value!r}")
     climbs = RunLengthChain(distribution=distribution, rate=draft.baseline, icc=icc, batch=batch)
-    limit, achieved = _scaled_limit(climbs, arl0) if quick else (0, arl0)
-    if not quick or limit * climbs.nodes * distribution.weights.size <= _QUICK_CHAIN:
-        limit, achieved = climbs.limit_for(arl0)
+    limit, achieved = _quick_limit(climbs, arl0) if quick else climbs.limit_for(arl0)
     waiting = replace(distribution, weights=-distribution.weights)
     recoveries = RunLengthChain(distribution=waiting, rate=draft.climb, icc=icc, batch=batch)
-    independent = replace(recoveries, icc=0.0)
-    # Exact for independent parts; scaled by the decay for correlated ones, which errs towards closing late.
-    recovery_limit = independent.limit_for(recovery_arl)[0] * independent.decay_rate() / recoveries.decay_rate()
+    recovery_limit, _ = _quick_limit(recoveries, recovery_arl)
     decay = min(climbs.decay_rate(), recoveries.decay_rate())
     return replace(
         draft,
         limit=limit,
-        recovery_limit=math.ceil(recovery_limit),
+        recovery_limit=recovery_limit,
         onset_width=math.ceil(math.log(2 / _CHANGE_POINT_MISS) / decay),
         arl0=achieved,
         icc=icc,
@@ -189,8 +185,9 @@ def finish_design(
     )
 
 
-def _scaled_limit(chain: RunLengthChain, arl0: float) -> tuple[int, float]:
-    """The limit for independent parts, scaled by the decay rates, and the run length that it keeps at least."""
+def _quick_limit(chain: RunLengthChain, arl: float) -> tuple[int, float]:
+    if chain.size <= _LARGEST_CARRIED:
+        return chain.near_limit_for(arl)
     independent = replace(chain, icc=0.0)
-    scaled = independent.limit_for(arl0)[0] * independent.decay_rate() / chain.decay_rate()
-    return math.ceil(scaled), arl0
+    scaled = independent.limit_for(arl)[0] * independent.decay_rate() / chain.decay_rate()
+    return math.ceil(scaled), arl

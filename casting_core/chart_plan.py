@@ -30,7 +30,6 @@ from casting_core.alarm_design import (
     DEFAULT_BUDGET_DAYS,
     DEFAULT_RATIO,
     LARGEST_ARL,
-    SCORE_RESOLUTION,
     draft_design,
     finish_design,
     fleet_arl0,
@@ -242,19 +241,24 @@ def design_chart(
 def _designed(
     *, rate: float, ratio: float, icc: float, batch: int, arl0: float, review: tuple[tuple[float, float], ...]
 ) -> CusumDesign:
+    draft, distribution = draft_chart(rate, ratio, review)
+    return finish_design(draft, distribution, arl0=arl0, icc=icc, batch=batch, quick=True)
+
+
+def draft_chart(
+    rate: float, ratio: float, review: tuple[tuple[float, float], ...]
+) -> tuple[CusumDesign, WeightDistribution]:
+    """Give the weights of a chart's parts, and how often each comes; `review` as for `design_chart`."""
+    draft = draft_design(rate, ratio)
     if not review:
-        draft = draft_design(rate, ratio)
-        verdicts = WeightDistribution.of_verdicts(draft)
-        return finish_design(draft, verdicts, arl0=arl0, icc=icc, batch=batch, quick=True)
+        return draft, WeightDistribution.of_verdicts(draft)
     values = np.array([0.0, 1.0, *(value for value, _ in review)])
     shares = np.array([0.0, 0.0, *(share for _, share in review)])
     # What is not in review is defective or sound, so that the mean is the rate; the review's share gives way to that.
     shares *= min(1.0, 0.9 * rate / max(1e-12, float(shares @ values)))
     shares[1] = rate - float(shares @ values)
     shares[0] = 1 - shares[1:].sum()
-    draft = draft_design(rate, ratio, resolution=SCORE_RESOLUTION)
-    weights = WeightDistribution.binned(draft.weights(values), (1 - values) * shares, values * shares)
-    return finish_design(draft, weights, arl0=arl0, icc=icc, batch=batch, quick=True)
+    return draft, WeightDistribution.binned(draft.weights(values), (1 - values) * shares, values * shares)
 
 
 def _round_up(value: float, *, digits: int) -> float:

@@ -8,9 +8,20 @@ Castings of one batch (a melt, a mould, an hour) share their fate: the rate of a
 with the intra-class correlation icc (beta-binomial counts). The run length is then that of a chain from batch to batch
 whose transition is the mean over the Beta distribution of Q(p)^batch, a polynomial in p that Gauss-Jacobi quadrature
 integrates; the nodes used and the iterative solver leave a relative error below 1e-3.
+
+Solving that chain at the limit of a fleet's budget takes a tenth of a second up to many. `near_limit_for` solves it at
+two low limits instead and carries the run length from there: between its ends, L = 1 + T L is solved by
+
+    L(limit) = a * exp(theta * limit) - limit / drift - c,
+
+theta being the decay rate and drift the fall of the statistic per part, both known exactly (Siegmund 1985, "Sequential
+Analysis", gives a and c for Brownian motion; here the two solutions give them). It is within 1 % of the run length of
+the whole chain (tests compare), and up to a hundred times as fast.
 """
 
+import functools
 import math
+import operator
 import sys
 from dataclasses import dataclass, replace
 
@@ -26,9 +37,14 @@ from casting_core.errors import InvalidInput
 from casting_core.rates import NEGLIGIBLE_ICC
 
 _LEAP = 0.16  # expected defectives in one step of the chain: about the cheapest
+_SMALL_BATCH = 40  # parts up to which the transition over a batch is solved directly
 _SOLVER_TOLERANCE = 1e-3
 _LARGEST_CHAIN = 400_000  # states times quadrature nodes: some ten seconds
+_CORRECTIONS = 4
 _SURE_STEP = 0.9  # a limit that overshoots by less, in grid units, is taken for the smallest
+# Limits that run lengths are carried from, in units of 1 / theta, or of what the statistic falls in a batch if that is
+# more: what is left of the chain's start there is below 1 %.
+_CARRIED_FROM = (3.0, 4.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +119,8 @@ class RunLengthChain:
 
         Correlated batches are dearer to solve: there the limit may be one unit beyond the smallest.
         """
-        decay, independent = self.decay_rate(), replace(self, icc=0.0)
-        correlated = self._rates()[0].size > 1
-        drift = -float(self.distribution.at(self.rate) @ self.distribution.weights)
-        # Run lengths grow as exp(decay * limit) / (decay * drift), so that few corrections are needed.
-        limit = max(1, round(math.log1p(target * drift * independent.decay_rate()) / decay))
+        correlated, decay = self.nodes > 1, self.decay_rate()
+        limit = self._carried(target)[0] if self._can_carry(target) else self._first_guess(target)
         fails, holds, achieved = 0, 0, math.inf
         seen: dict[int, float] = {}
         while holds - fails != 1:
@@ -122,6 +135,49 @@ class RunLengthChain:
                 break
             limit = max(fails + 1, min(limit + math.ceil(step), holds - 1 if holds else sys.maxsize))
         return holds, achieved
+
+    def near_limit_for(self, target: float) -> tuple[int, float]:
+        """Give the limit for a run length of `target` to within 1 % of it, and its run length, in little time.
+
+        Exact for independent parts, and where the limit is too low to be carried to.
+        """
+        return self._carried(target) if self._can_carry(target) else self.limit_for(target)
+
+    @property
+    def size(self) -> int:
+        """Entries of the largest chain that `near_limit_for` solves: what its time is proportional to."""
+        return self._carried_from()[1] * self.nodes * int(self.distribution.weights.size)
+
+    def _can_carry(self, target: float) -> bool:
+        return self.nodes > 1 and self._carried_from()[1] < self._first_guess(target)
+
+    def _carried(self, target: float) -> tuple[int, float]:
+        """Solve at two low limits, and carry the run length from there to the target."""
+        decay, drift = self.decay_rate(), self._drift()
+        near, far = self._carried_from()
+        lengths = [self.run_length(limit) + limit / drift for limit in (near, far)]
+        growth = (lengths[1] - lengths[0]) / (math.exp(decay * far) - math.exp(decay * near))
+        offset = growth * math.exp(decay * near) - lengths[0]
+        limit = 0.0
+        for _ in range(_CORRECTIONS):
+            limit = math.log(max(1.0, (target + limit / drift + offset) / growth)) / decay
+        whole = max(1, math.ceil(limit))
+        return whole, growth * math.exp(decay * whole) - whole / drift - offset
+
+    def _carried_from(self) -> tuple[int, int]:
+        decay = self.decay_rate()
+        reach = max(1 / decay, self.batch * self._drift())
+        near, far = (math.ceil(times * reach) for times in _CARRIED_FROM)
+        return near, max(far, near + 1)
+
+    def _first_guess(self, target: float) -> int:
+        """Run lengths grow as exp(decay * limit) / (decay * drift), so that few corrections are needed."""
+        independent = replace(self, icc=0.0)
+        return max(1, round(math.log1p(target * self._drift() * independent.decay_rate()) / self.decay_rate()))
+
+    def _drift(self) -> float:
+        """How far the statistic falls in a part, on average and away from 0."""
+        return -float(self.distribution.at(self.rate) @ self.distribution.weights)
 
     def decay_rate(self) -> float:
         """Positive root of E[exp(theta * sum of a batch's weights)] = 1: how fast high values get rare, per unit."""
@@ -141,10 +197,13 @@ class RunLengthChain:
 
     @property
     def nodes(self) -> int:
-        """Quadrature nodes: the more a batch's own rate decides its count, the sharper the integrand."""
+        """Quadrature nodes: the more a batch's own rate decides its count, the sharper the integrand.
+
+        The factors are empirical: so many nodes leave an error below 1e-3, a third more changes nothing.
+        """
         if self.icc <= NEGLIGIBLE_ICC or self.batch == 1 or self.rate in {0.0, 1.0}:
             return 1
-        return math.ceil(3 + 5.5 * math.sqrt(self.icc * self.batch))
+        return math.ceil(3 + 5.5 * math.sqrt(self.icc * self.batch) * min(1.0, math.sqrt(math.sqrt(self.rate / 0.3))))
 
     def _rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.nodes == 1:
@@ -178,36 +237,47 @@ class RunLengthChain:
             raise InvalidInput(
                 f"batches correlated by {self.icc:g} at the rate {self.rate:g} need too large a chain: {remedy}"
             )
+        few = self.batch <= _SMALL_BATCH
         leap = sparse.block_diag([self._kernel(limit, float(rate)) for rate in rates], format="csr")
-        spent, size, left = np.ones(leap.shape[0]), 1, self.batch
-        steps = []
         # By powers of two up to about the cheapest; the more weights there are, the sooner powers fill up.
-        longest = _LEAP / self.rate / (self.distribution.weights.size - 1)
-        while left:
-            last = size >= longest or 2 * size > left
-            repeats = left // size if last else left // size % 2
-            steps += [(leap, spent)] * repeats
-            left -= repeats * size
-            if left:
-                leap, spent, size = leap @ leap, spent + leap @ spent, 2 * size
-
-        def fold(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return shares @ values.reshape(rates.size, limit)
+        longest = self.batch if few else _LEAP / self.rate / (self.distribution.weights.size - 1)
+        steps = _steps(leap, parts=self.batch, longest=longest)
+        parts = np.zeros(leap.shape[0])
+        for step, spent in steps:
+            parts = spent + step @ parts
+        fold = sparse.kron(shares[None, :], sparse.eye_array(limit), format="csr")
+        if few:
+            # One batch moves the statistic so little that the iteration would not settle, and the transition is sparse.
+            whole = functools.reduce(operator.matmul, (step for step, _ in steps))
+            whole = fold @ whole @ sparse.kron(np.ones((rates.size, 1)), sparse.eye_array(limit))
+            return float(splu((sparse.eye_array(limit) - whole).tocsc()).solve(fold @ parts)[0])
 
         def less_transition(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
             values = np.tile(lengths, rates.size)
             for step, _ in steps:
                 values = step @ values
-            return lengths - fold(values)
+            after: NDArray[np.float64] = lengths - fold @ values
+            return after
 
-        parts = np.zeros(leap.shape[0])
-        for step, spent in steps:
-            parts = spent + step @ parts
         system = LinearOperator((limit, limit), matvec=less_transition, dtype=np.float64)
-        lengths, failed = gmres(system, fold(parts), rtol=_SOLVER_TOLERANCE, restart=200, maxiter=2)
+        lengths, failed = gmres(system, fold @ parts, rtol=_SOLVER_TOLERANCE, restart=200, maxiter=2)
         if failed:
             raise InvalidInput(f"the run length at limit {limit} with correlated batches does not settle: {remedy}")
         return float(lengths[0])
+
+
+def _steps(leap: sparse.csr_array, *, parts: int, longest: float) -> list[tuple[sparse.csr_array, NDArray[np.float64]]]:
+    """Cut a batch into steps of the chain of one part, `leap`, each with the parts expected to be spent in it."""
+    spent, size, left = np.ones(leap.shape[0]), 1, parts
+    steps = []
+    while left:
+        last = size >= longest or 2 * size > left
+        repeats = left // size if last else left // size % 2
+        steps += [(leap, spent)] * repeats
+        left -= repeats * size
+        if left:
+            leap, spent, size = leap @ leap, spent + leap @ spent, 2 * size
+    return steps
 
 
 def _beta_quadrature(a: float, b: float, nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,9 +9,11 @@ from casting_core.alarm_design import (
     design_bank,
     design_cusum,
     design_score_cusum,
+    finish_design,
     fleet_arl0,
 )
 from casting_core.alarms import CusumState, advance
+from casting_core.chart_plan import design_chart, draft_chart
 from casting_core.errors import InvalidInput
 from casting_core.run_length import WeightDistribution, _beta_quadrature, average_run_length
 
@@ -181,6 +183,50 @@ def test_impossible_budgets_are_refused(days):
 def test_rates_of_0_and_1_have_run_lengths():
     assert average_run_length(VERDICTS, rate=0.0, limit=247) == float("inf")
     assert average_run_length(VERDICTS, rate=1.0, limit=247, icc=0.1, batch=10) == pytest.approx(8)
+
+
+REVIEW = ((0.35, 0.002), (0.45, 0.001), (0.55, 0.0008), (0.65, 0.0005))
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        {"rate": 0.02, "ratio": 2.0, "icc": 0.005, "batch": 200},
+        {"rate": 0.02, "ratio": 1.5, "icc": 0.005, "batch": 200},
+        {"rate": 0.06, "ratio": 2.0, "icc": 0.005, "batch": 200, "review": REVIEW},
+        {"rate": 0.1, "ratio": 2.0, "icc": 0.005, "batch": 200},
+        {"rate": 0.3, "ratio": 2.0, "icc": 0.01, "batch": 100},
+        {"rate": 0.02, "ratio": 3.0, "icc": 0.001, "batch": 200},
+        {"rate": 0.02, "ratio": 2.0, "icc": 0.02, "batch": 200},
+        {"rate": 0.005, "ratio": 2.0, "icc": 0.001, "batch": 20},
+        {"rate": 0.02, "ratio": 2.0, "icc": 0.01, "batch": 2},
+    ],
+)
+@pytest.mark.parametrize("arl0", [5e4, 1e7])
+def test_designs_that_somebody_waits_for_promise_what_the_whole_chain_gives(chart, arl0):
+    design = design_chart(**chart, arl0=arl0)
+    _, distribution = draft_chart(chart["rate"], chart["ratio"], chart.get("review", ()))
+    hours = {"rate": design.baseline, "icc": design.icc, "batch": design.batch}
+    exact = average_run_length(distribution, limit=design.limit, **hours)
+    assert exact == pytest.approx(design.arl0, rel=0.01)
+    assert exact > arl0 * 0.99
+    assert average_run_length(distribution, limit=design.limit - 2, **hours) < arl0 * 1.01
+
+
+def test_where_a_chain_is_too_large_the_promise_is_kept_with_a_higher_limit(monkeypatch):
+    draft, distribution = draft_chart(0.02, 2.0, ())
+    wanted = {"arl0": 1e6, "icc": 0.005, "batch": 200, "quick": True}
+    near = finish_design(draft, distribution, **wanted)
+    monkeypatch.setattr("casting_core.alarm_design._LARGEST_CARRIED", 0)
+    safe = finish_design(draft, distribution, **wanted)
+    assert near.limit < safe.limit < 1.5 * near.limit
+    assert average_run_length(distribution, rate=0.02, limit=safe.limit, icc=0.005, batch=200) > safe.arl0 == 1e6
+
+
+def test_hours_that_share_their_fate_to_an_odd_degree_keep_nobody_waiting():
+    started = time.process_time()
+    assert design_chart(rate=0.002, ratio=2.0, icc=0.1, batch=1_000, arl0=1e7).arl0 == 1e7
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.slow
