@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test lint faults bench history bench-history lock clean
+.PHONY: setup demo test lint faults bench history bench-history bench-growth lock clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,10 @@ bench: setup
 # Ten million verdicts, about half an hour. make bench-history VERDICTS=1000000
 bench-history: setup
 	$(BIN)/python -m tests.benchmarks history $(if $(VERDICTS),--verdicts $(VERDICTS))
+
+# Time and memory for more images, lines, known images and larger pictures: about ten minutes.
+bench-growth: setup
+	$(BIN)/python -m tests.benchmarks growth
 
 # After a change of dependencies. Not a file target: a fresh clone has no order of times to go by.
 lock:

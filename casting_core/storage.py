@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 # What a picture was when it was listed: its uri and etag.
 ObjectVersion = tuple[str, str]
 
-_REQUESTS_IN_FLIGHT = 32
+REQUESTS_IN_FLIGHT = 32
+# Several chunks are fetched at a time. botocore opens ten connections, and every further request would wait for one.
+_CONNECTIONS = 4 * REQUESTS_IN_FLIGHT
 # Libraries whose errors mean that a request did not come through.
 _TRANSPORTS = frozenset(
     {"aiohttp", "aiobotocore", "botocore", "urllib3", "requests", "google", "gcsfs", "azure", "adlfs"}
@@ -128,7 +130,7 @@ class ObjectStore:
         if not self._fs.async_impl:
             yield from map(self.list_folder, prefixes)
             return
-        with ThreadPoolExecutor(max_workers=_REQUESTS_IN_FLIGHT) as pool:
+        with ThreadPoolExecutor(max_workers=REQUESTS_IN_FLIGHT) as pool:
             yield from pool.map(self.list_folder, prefixes)
 
     def walk(self) -> list[ObjectInfo]:
@@ -146,7 +148,7 @@ class ObjectStore:
         An object that is gone, was overwritten or may not be read is a Rejection; trouble with the storage itself
         raises, since another try may succeed.
         """
-        with ThreadPoolExecutor(max_workers=_REQUESTS_IN_FLIGHT) as pool:
+        with ThreadPoolExecutor(max_workers=REQUESTS_IN_FLIGHT) as pool:
             return dict(zip(objects, pool.map(self._fetch_one, objects), strict=True))
 
     def _entries(self, path: str) -> list[dict[str, Any]]:
@@ -231,7 +233,7 @@ class S3Store(ObjectStore):
         return dict(zip(objects, sync(self._fs.loop, self._fetch_all, objects), strict=True))
 
     async def _fetch_all(self, objects: Sequence[ObjectVersion]) -> list[bytes | Rejection]:
-        slots = asyncio.Semaphore(_REQUESTS_IN_FLIGHT)
+        slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
         fetches = [asyncio.ensure_future(fetch) for fetch in map(self._fetch_in_slot, objects, repeat(slots))]
         try:
             return await asyncio.gather(*fetches)
@@ -271,9 +273,12 @@ def open_store(
     `options` go to the file system (for s3fs: key, secret, endpoint_url, client_kwargs). `s3_client` is what reads the
     objects of an s3:// URL. Raises InvalidInput for a URL whose kind of storage is unknown or not installed.
     """
+    # Every listing here is a fresh one; kept ones would only fill the memory.
+    given: dict[str, Any] = {"use_listings_cache": False, **(options or {})}
+    if url.startswith(("s3://", "s3a://")):
+        given["config_kwargs"] = {"max_pool_connections": _CONNECTIONS, **given.get("config_kwargs", {})}
     try:
-        # Every listing here is a fresh one; kept ones would only fill the memory.
-        filesystem, root = fsspec.core.url_to_fs(url, **{"use_listings_cache": False, **(options or {})})
+        filesystem, root = fsspec.core.url_to_fs(url, **given)
     except (ValueError, ImportError) as error:
         raise InvalidInput(
             f"{url!r} cannot be used as object storage: {error}. Give a file:// or s3:// URL."

@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.resources import close_resources
-from tests.benchmarks import audit, discovery, first, history, memory, scoring, training, watching, writing
+from tests.benchmarks import audit, discovery, fetching, first, growth, history, scoring, training, watching, writing
 
 BENCHMARKS = {
     "scoring": scoring.run,
     "first": first.run,
-    "memory": memory.run,
+    "fetching": fetching.run,
+    "growth": growth.run,
     "discovery": discovery.run,
     "writing": writing.run,
     "training": training.run,
@@ -29,10 +30,12 @@ BENCHMARKS = {
     "audit": audit.run,
     "watching": watching.run,
 }
+# Half an hour and ten minutes: only where they are named.
+LONG = ("history", "growth")
 
 
 def main() -> None:
-    """Run the benchmarks that were named, or all."""
+    """Run the benchmarks that were named, or all but the long ones."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="only these")
     parser.add_argument("--images", type=int, default=2000, help="images that are scored")
@@ -45,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="casting-bench-") as folder:
         # One for all: a Prefect server started for one benchmark serves the next ones too.
         os.environ["PREFECT_HOME"] = f"{folder}/prefect"
-        for name in options.names or BENCHMARKS:
+        for name in options.names or [name for name in BENCHMARKS if name not in LONG]:
             home = Path(folder) / name
             home.mkdir(mode=0o755)
             with console.status(f"{name} ..."):
