@@ -13,6 +13,7 @@ from flows.commands.console import JsonFlag, fail, messages, plain_errors, print
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from casting_core.card import Serving
     from casting_core.training import Step
 
 
@@ -28,7 +29,12 @@ def train(
     pretrained: Annotated[
         str, typer.Option(help="Weights to start from: 'imagenet' to download, 'none', or a file.")
     ] = "imagenet",
-    folds: Annotated[int, typer.Option(help="Every casting is held out once; 1: a fifth of them is.")] = 5,
+    folds: Annotated[
+        int,
+        typer.Option(
+            help="Every casting is held out once. 1: a fifth of them is, and the model may serve as 8-bit integers."
+        ),
+    ] = 5,
     split: Annotated[
         Literal["group", "random"] | None,
         typer.Option(help="group keeps castings whole; random leaks. The preset's if left out."),
@@ -70,6 +76,7 @@ def train(
         print_json({"artifact": str(folder), "metrics": trained.card.metrics, "url": url})
     else:
         _print(trained.card.metrics)
+        _print_serving(trained.card.serving)
         messages.print(f"Written to {folder}; read {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
@@ -103,6 +110,12 @@ def _print(metrics: dict[str, Any]) -> None:
         ],
         title="On castings that the model had not been trained on (95 % intervals from the bootstrap over castings)",
     )
+
+
+def _print_serving(serving: Serving) -> None:
+    messages.print(f"Serves in {serving.engine}, {serving.precision}", highlight=False)
+    for precision, why in serving.others.items():
+        messages.print(f"  {precision}: {why}", highlight=False)
 
 
 _COUNTS = ("escapes", "false_rejects", "review")

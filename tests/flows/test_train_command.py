@@ -45,6 +45,17 @@ def test_it_writes_a_model_with_its_report_and_tells_where(castings, tmp_path):
     assert "broken.jpeg" in result.stderr
 
 
+def test_it_says_how_the_model_serves_and_why_not_otherwise(castings, tmp_path):
+    result = train(castings, tmp_path / "out", "--folds", "1", "--split", "group")
+    assert result.exit_code == 0, result.output
+    (serving,) = (line for line in result.stderr.splitlines() if line.startswith("Serves in "))
+    chosen = serving.rsplit(" ", 1)[1]
+    others = [
+        line.strip().split(":")[0] for line in result.stderr.splitlines() if line.startswith("  ") and ":" in line
+    ]
+    assert {chosen, *others} >= {"float32", "int8"}
+
+
 def test_too_many_folds_end_in_one_line(castings, tmp_path):
     result = train(castings, tmp_path / "out", "--split", "group", "--folds", "9")
     assert result.exit_code == 1
