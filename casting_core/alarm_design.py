@@ -186,7 +186,7 @@ def finish_design(
 
 
 def _quick_limit(chain: RunLengthChain, arl: float) -> tuple[int, float]:
-    if chain.size <= _LARGEST_CARRIED:
+    if chain.size_for(arl) <= _LARGEST_CARRIED:
         return chain.near_limit_for(arl)
     independent = replace(chain, icc=0.0)
     scaled = independent.limit_for(arl)[0] * independent.decay_rate() / chain.decay_rate()

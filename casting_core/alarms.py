@@ -23,7 +23,7 @@ weights negated, `recovery_limit`) before it can signal a climb again. That is t
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -156,7 +156,7 @@ class CusumState:
 
     def as_json(self) -> dict[str, Any]:
         """Give a dictionary of whole numbers, booleans and lists, which `from_json` takes back."""
-        return {**asdict(self), "marks": list(self.marks)}
+        return {**vars(self), "marks": list(self.marks)}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "CusumState":

@@ -23,6 +23,7 @@ import functools
 import math
 import operator
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +46,8 @@ _SURE_STEP = 0.9  # a limit that overshoots by less, in grid units, is taken for
 # Limits that run lengths are carried from, in units of 1 / theta, or of what the statistic falls in a batch if that is
 # more: what is left of the chain's start there is below 1 %.
 _CARRIED_FROM = (3.0, 4.0)
+_FAR = 6.0  # from a limit of so many 1 / theta on, the offset c is nothing beside the run length
+_SHORT_WAY = 0.1  # in units of 1 / theta: so far a run length is carried from one solution alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,9 @@ class RunLengthChain:
         Correlated batches are dearer to solve: there the limit may be one unit beyond the smallest.
         """
         correlated, decay = self.nodes > 1, self.decay_rate()
-        limit = self._carried(target)[0] if self._can_carry(target) else self._first_guess(target)
+        limit = self._first_guess(target)
+        if correlated and self._low_limits()[-1] < limit:
+            limit, _ = self._carry(self._low_limits(), target)
         fails, holds, achieved = 0, 0, math.inf
         seen: dict[int, float] = {}
         while holds - fails != 1:
@@ -141,34 +146,41 @@ class RunLengthChain:
 
         Exact for independent parts, and where the limit is too low to be carried to.
         """
-        return self._carried(target) if self._can_carry(target) else self.limit_for(target)
+        if self.nodes == 1 or self._first_guess(target) * self.decay_rate() < _FAR:
+            return self.limit_for(target)
+        if self._low_limits()[-1] < self._first_guess(target):
+            return self._carry(self._low_limits(), target)
+        limit, achieved = self._first_guess(target), 0.0
+        moved = math.inf
+        while moved > _SHORT_WAY:
+            before = limit
+            limit, achieved = self._carry((before,), target)
+            moved = abs(limit - before) * self.decay_rate()
+        return limit, achieved
 
-    @property
-    def size(self) -> int:
+    def size_for(self, target: float) -> int:
         """Entries of the largest chain that `near_limit_for` solves: what its time is proportional to."""
-        return self._carried_from()[1] * self.nodes * int(self.distribution.weights.size)
+        largest = min(self._low_limits()[-1], self._first_guess(target)) if self.nodes > 1 else 1
+        return largest * self.nodes * int(self.distribution.weights.size)
 
-    def _can_carry(self, target: float) -> bool:
-        return self.nodes > 1 and self._carried_from()[1] < self._first_guess(target)
+    def _low_limits(self) -> tuple[int, int]:
+        reach = max(1 / self.decay_rate(), self.batch * self._drift())
+        near, far = (math.ceil(times * reach) for times in _CARRIED_FROM)
+        return near, max(near + 1, far)
 
-    def _carried(self, target: float) -> tuple[int, float]:
-        """Solve at two low limits, and carry the run length from there to the target."""
+    def _carry(self, limits: Sequence[int], target: float) -> tuple[int, float]:
+        """Solve at one or two limits, and carry the run length from there to the target."""
         decay, drift = self.decay_rate(), self._drift()
-        near, far = self._carried_from()
-        lengths = [self.run_length(limit) + limit / drift for limit in (near, far)]
-        growth = (lengths[1] - lengths[0]) / (math.exp(decay * far) - math.exp(decay * near))
-        offset = growth * math.exp(decay * near) - lengths[0]
+        lengths = [self.run_length(limit) + limit / drift for limit in limits]
+        growth, offset = lengths[-1] / math.exp(decay * limits[-1]), 0.0
+        if len(limits) > 1:
+            growth = (lengths[1] - lengths[0]) / (math.exp(decay * limits[1]) - math.exp(decay * limits[0]))
+            offset = growth * math.exp(decay * limits[0]) - lengths[0]
         limit = 0.0
         for _ in range(_CORRECTIONS):
             limit = math.log(max(1.0, (target + limit / drift + offset) / growth)) / decay
         whole = max(1, math.ceil(limit))
         return whole, growth * math.exp(decay * whole) - whole / drift - offset
-
-    def _carried_from(self) -> tuple[int, int]:
-        decay = self.decay_rate()
-        reach = max(1 / decay, self.batch * self._drift())
-        near, far = (math.ceil(times * reach) for times in _CARRIED_FROM)
-        return near, max(far, near + 1)
 
     def _first_guess(self, target: float) -> int:
         """Run lengths grow as exp(decay * limit) / (decay * drift), so that few corrections are needed."""
@@ -203,7 +215,8 @@ class RunLengthChain:
         """
         if self.icc <= NEGLIGIBLE_ICC or self.batch == 1 or self.rate in {0.0, 1.0}:
             return 1
-        return math.ceil(3 + 5.5 * math.sqrt(self.icc * self.batch) * min(1.0, math.sqrt(math.sqrt(self.rate / 0.3))))
+        few_defectives = min(1.0, math.sqrt(math.sqrt(self.batch * self.rate / 60)))
+        return math.ceil(3 + 5.5 * math.sqrt(self.icc * self.batch) * few_defectives)
 
     def _rates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.nodes == 1:

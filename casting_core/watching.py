@@ -9,7 +9,8 @@ parts of an earlier hour arrive late, in whatever batches.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,8 @@ _THINNEST_TAIL, _WIDEST_TAIL = 0.005, 0.4
 # The learnt rate is taken this many standard errors up, so that ARL0 is kept in nine of ten learnings.
 _LEARNING_MARGIN = 1.28
 _LEARNERS = ("review", "score_high", "score_low")
+_PLACES = ("place", "earliest", "onset", "latest")
+_DESIGN = attrgetter(*CusumDesign.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,15 @@ class Alarm:
     onset: Place
     latest: Place
     over: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Give plain JSON values, which `from_json` takes back."""
+        return {**vars(self), **{name: dict(vars(getattr(self, name))) for name in _PLACES}}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Alarm:
+        """Rebuild from `as_json`."""
+        return cls(**{**stored, **{name: Place(**stored[name]) for name in _PLACES}})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +105,11 @@ class Chart:
             and {
                 "rate": footing.rate,
                 "source": footing.source,
-                "design": [getattr(footing.design, name) for name in CusumDesign.__dataclass_fields__],
+                "design": list(_DESIGN(footing.design)),
             },
             "cusum": self.cusum.as_json(),
             "starts": [list(each) for each in self.starts],
-            "alarm": self.alarm and asdict(self.alarm),
+            "alarm": self.alarm and self.alarm.as_json(),
             "learning": [list(each) for each in self.learning],
             "threshold": self.threshold,
             "idle": self.idle,
@@ -113,8 +125,7 @@ class Chart:
                 design = CusumDesign(**dict(zip(names, footing["design"], strict=True)))
                 footing = Footing(rate=footing["rate"], source=footing["source"], design=design)
             if alarm is not None:
-                places = {name: Place(**alarm[name]) for name in ("place", "earliest", "onset", "latest")}
-                alarm = Alarm(**{**alarm, **places})
+                alarm = Alarm.from_json(alarm)
             return cls(
                 segment=Segment.from_json(stored["segment"]),
                 footing=footing,

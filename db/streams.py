@@ -130,15 +130,8 @@ def write_states(connection: Connection, states: Sequence[StoredState]) -> None:
     """Write the states after the hours just watched."""
     if not states:
         return
-    connection.execute(
-        load("write_states"),
-        {
-            "streams": [state.stream for state in states],
-            "hours": [state.hour for state in states],
-            "seen": [json.dumps(state.seen) for state in states],
-            "charts": [json.dumps(state.charts) for state in states],
-        },
-    )
+    rows = [{**vars(state), "hour": state.hour.isoformat()} for state in states]
+    connection.execute(load("write_states"), {"states": json.dumps(rows)})
 
 
 def thin_states(connection: Connection, *, lookback: timedelta, forget_before: datetime) -> None:

@@ -106,7 +106,6 @@ def watch_once(
     plan = read_plan(connection, settings, now=now)
     news = take_news(connection, now=now, lookback=lookback)
     watched = watch_news(connection, plan, news, lookback=lookback)
-    streams.write_states(connection, watched.states)
     situation = find_situation(connection, plan, watched, settings=settings, now=now, news=news)
     steps = decide(situation, alerts.newest_alerts(connection))
     done = alerts.carry_out(connection, steps, at=now, outbox=outbox)

@@ -57,10 +57,9 @@ class News:
 
 @dataclass(kw_only=True)
 class Watched:
-    """The charts of streams while their parts pass through, and what is to be written of them."""
+    """The charts of streams while their parts pass through, and the alarms that came and were over on the way."""
 
     charts: dict[str, Mapping[ChartName, Chart]]
-    states: list[StoredState] = field(default_factory=list)
     over: list[tuple[str, ChartName, Chart, Alarm]] = field(default_factory=list)
     parts: int = 0
 
@@ -135,7 +134,10 @@ def read_charts(state: StoredState) -> dict[ChartName, Chart]:
 
 
 def watch_news(connection: Connection, plan: Plan, news: News, *, lookback: timedelta) -> Watched:
-    """Let the parts of all new hours pass through their charts, some hours of all lines at a time."""
+    """Let the parts of all new hours pass through their charts, some hours of all lines at a time, and keep the states.
+
+    What is held in memory does not grow with the number of hours.
+    """
     watched = Watched(charts=dict(news.charts))
     # Charts are kept after every hour that late parts may still go back to.
     keep_from = {
@@ -143,10 +145,12 @@ def watch_news(connection: Connection, plan: Plan, news: News, *, lookback: time
     }
     for lines, since, until in _slices(news.hours):
         parts_of = in_production_order(streams.read_verdicts(connection, lines, since=since, until=until))
+        states: list[StoredState] = []
         for number, line in enumerate(lines):
             begin = hour_of(news.hours[line][0])
             hours = [each for each in parts_of[number].by_hour() if each[0] >= begin] if number in parts_of else []
-            _watch_stream(plan, line, hours, watched, keep_from=hour_of(keep_from[line]))
+            states += _watch_stream(plan, line, hours, watched, keep_from=hour_of(keep_from[line]))
+        streams.write_states(connection, states)
     return watched
 
 
@@ -169,7 +173,8 @@ def _slices(hours_of: Mapping[str, Sequence[datetime]]) -> Iterator[tuple[list[s
 
 def _watch_stream(
     plan: Plan, stream: str, hours: Sequence[tuple[int, Parts]], watched: Watched, *, keep_from: int
-) -> None:
+) -> Iterator[StoredState]:
+    """Let the parts of some hours of a stream pass, and give what is to be kept after each hour."""
     bulk = [each for each in hours if each[0] < keep_from]
     for together in [bulk, *([each] for each in hours[len(bulk) :])]:
         if not together:
@@ -181,7 +186,7 @@ def _watch_stream(
             watched.parts += len(parts)
             last = hour == together[-1][0]
             charts = {name: chart.as_json() for name, chart in advanced.charts.items()} if last else {}
-            watched.states.append(StoredState(stream=stream, hour=start_of(hour), seen=_seen(parts), charts=charts))
+            yield StoredState(stream=stream, hour=start_of(hour), seen=_seen(parts), charts=charts)
 
 
 def _seen(parts: Parts) -> dict[str, int]:

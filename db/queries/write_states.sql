@@ -1,5 +1,5 @@
--- Writes the states of streams after the hours just watched, over those that late parts have made wrong.
+-- Writes the states of streams after the hours just watched, over those that late parts have made wrong. They come as one
+-- JSON text: as an array, every quotation mark in them would be escaped and read back one by one.
 INSERT INTO stream_state (stream, hour, seen, charts)
-SELECT * FROM unnest(
-    CAST(:streams AS text[]), CAST(:hours AS timestamptz[]), CAST(:seen AS jsonb[]), CAST(:charts AS jsonb[]))
+SELECT * FROM json_to_recordset(CAST(:states AS json)) AS state (stream text, hour timestamptz, seen jsonb, charts jsonb)
 ON CONFLICT (stream, hour) DO UPDATE SET seen = excluded.seen, charts = excluded.charts, watched_at = now()
