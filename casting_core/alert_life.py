@@ -74,11 +74,15 @@ def decide(situation: Situation, newest: Mapping[tuple[str, str], Alert]) -> lis
             steps += _as_member(finding, newest.get(key))
         else:
             steps += _of_finding(finding, newest.get(key), recomputed=key[0] in situation.recomputed)
-    for finding, when in situation.over:
+    told_until: dict[tuple[str, str], datetime] = {}
+    for finding, when in sorted(situation.over, key=lambda each: each[0].signal):
         key = (finding.stream, finding.kind)
+        # Two charts of one kind tell of one trouble.
+        same_trouble = key in told_until and datetime.fromisoformat(finding.signal) <= told_until[key]
         # What is wrong now is newer, and its alert comes first.
-        if key not in wrong:
+        if key not in wrong and not same_trouble:
             steps += _of_past(finding, when, newest.get(key), newest.get((PLANT, _CLIMB)))
+        told_until[key] = max(when, told_until.get(key, when))
     for key, current in newest.items():
         if current.state != "resolved" and key not in wrong and key[0] in situation.watched | {PLANT}:
             steps.append(_resolution(current, situation))

@@ -1,9 +1,9 @@
 """From charts that have signalled to findings that people can act on: since when, how many parts, how much, how sure.
 
-Severity: a climb is critical once it is sure to be larger than the climb that the chart is designed for, that is when
-the lower 95 % limit of the rate since its onset lies above `ratio` times the baseline; else it is a warning. A climb on
-many lines at once is critical, and so are scoring that has stalled and a line that has long been silent. More parts in
-review, and scores that drift, are never more than a warning.
+Severity: a climb is critical once it is sure to be larger than the climb worth knowing, that is when the lower 95 %
+limit of the rate since its onset lies above `ratio` times the baseline; else it is a warning. A climb on many lines at
+once is critical, and so are scoring that has stalled and a line that has long been silent. More parts in review, and
+scores that drift, are never more than a warning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from casting_core.alert_types import PLANT, Corrected, Finding, Onset
-from casting_core.chart_plan import ALERT_OF, CHARTS
+from casting_core.chart_plan import ALERT_OF, CHARTS, OF_DEFECTS, possible_ratio
 from casting_core.errors import InvalidInput
 from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW
 from casting_core.rates import Accuracy, clopper_pearson, rogan_gladen
@@ -90,7 +90,7 @@ def climb_finding(
     onset, latest = _index(parts, alarm.onset), _index(parts, alarm.latest)
     affected = parts.take(slice(onset, None))
     outcomes = outcomes_of(name, affected, chart.threshold)
-    hits = int(np.count_nonzero(affected.outcome == DEFECTIVE)) if name == "defects" else int(outcomes.sum())
+    hits = int(np.count_nonzero(affected.outcome == DEFECTIVE)) if name in OF_DEFECTS else int(outcomes.sum())
     interval = clopper_pearson(hits, len(affected))
     evidence = {
         "chart": name,
@@ -113,7 +113,7 @@ def climb_finding(
         evidence["threshold"] = chart.threshold
     return Finding(
         kind=ALERT_OF[name],
-        severity=_severity(name, interval.low, footing.design.climb),
+        severity=_severity(plan, name, interval.low, footing.design.baseline),
         stream=line,
         line=line,
         signal=start_of(alarm.place.hour).isoformat(),
@@ -177,8 +177,9 @@ def group_of(members: Sequence[Finding], *, lines: int) -> Finding:
     )
 
 
-def _severity(name: ChartName, low: float, climb: float) -> Severity:
-    return "critical" if name in ("defects", "quarantine") and low > climb else "warning"
+def _severity(plan: Plan, name: ChartName, low: float, baseline: float) -> Severity:
+    climb = possible_ratio(baseline, plan.ratio) * baseline
+    return "critical" if name in (*OF_DEFECTS, "quarantine") and low > climb else "warning"
 
 
 def _order(place: Place) -> tuple[int, int]:
@@ -202,7 +203,7 @@ def _time(parts: Parts, index: int) -> datetime:
 
 def _corrected(plan: Plan, name: ChartName, chart: Chart, counts: float, parts: int) -> Corrected | None:
     accuracy = plan.accuracies.get(chart.segment.model_id or 0)
-    if name != "defects" or accuracy is None:
+    if name not in OF_DEFECTS or accuracy is None:
         return None
     try:
         corrected = rogan_gladen(round(counts), parts, accuracy)

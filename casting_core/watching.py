@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from casting_core.alarms import ChangePoint, CusumDesign, CusumState, advance, change_point
 from casting_core.baselines import correlation_limit
-from casting_core.chart_plan import CHARTS, HIGHEST_RATE, LEARN_FROM_PARTS, Footing, Segment
+from casting_core.chart_plan import CHARTS, HIGHEST_RATE, LEARN_FROM_PARTS, OF_DEFECTS, Footing, Segment
 from casting_core.errors import InvalidInput
 from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW
 
@@ -180,7 +180,7 @@ def counted(name: ChartName, parts: Parts) -> Parts:
 
 def outcomes_of(name: ChartName, parts: Parts, threshold: float | None) -> NDArray[np.float64]:
     """What a chart sees of the parts that it counts: an outcome in [0, 1] each, shape [parts]."""
-    if name == "defects":
+    if name in OF_DEFECTS:
         seen = np.where(parts.outcome == REVIEW, parts.p_defective, parts.outcome == DEFECTIVE)
     elif name == "quarantine":
         seen = parts.outcome == QUARANTINED

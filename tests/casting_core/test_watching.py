@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casting_core.baselines import StreamBaseline, fleet_baselines
-from casting_core.chart_plan import CHARTS, Plan
+from casting_core.chart_plan import CHARTS, SHARES, Plan
 from casting_core.errors import InvalidInput
+from casting_core.findings import alarmed
 from casting_core.production import MICROSECONDS_PER_HOUR, OK, REVIEW, Verdicts, in_production_order
 from casting_core.rates import Accuracy
 from casting_core.types import Window
@@ -180,6 +181,21 @@ def test_a_climb_signals_and_is_over_only_once_the_rate_is_back():
     assert [(each.place, each.over > 80) for each in ended] == [(alarm.place, True)]
 
 
+def test_a_climb_smaller_than_the_one_worth_knowing_is_found_by_the_chart_for_it():
+    plan = plan_of(baseline(streams=50), budget_days=30.0)
+    # Two in a hundred, then one in 36: more than the chart for it takes for well, and less than the other's reference.
+    scores = np.full(15_000, 0.1)
+    scores[np.concatenate([np.arange(0, 2_000, 50), np.arange(2_000, 15_000, 36)])] = 0.9
+    charts = watch(plan, hours_of(scores, per_hour=100)).charts
+    assert charts["defects"].alarm is None
+    assert [(name, alarm.place.hour >= 20) for name, alarm in alarmed(charts)] == [("defects_low", True)]
+
+
+def test_charts_share_one_budget():
+    assert sum(SHARES.values()) == pytest.approx(1)
+    assert set(SHARES) == set(CHARTS)
+
+
 def test_a_baseline_of_nothing_has_a_chart_and_one_of_everything_has_nothing_to_climb_to():
     charts = watch(plan_of(baseline(rate=1e-9, low=0)), hours_of([0.9] * 200)).charts
     assert charts["defects"].footing.design.baseline == 0.002
@@ -259,7 +275,7 @@ def test_scores_that_drift_are_noticed_in_the_tail_without_any_verdict_changing(
     quiet, drifted = generator.beta(2, 20, 6_000), np.minimum(0.29, 1.8 * generator.beta(2, 20, 3_000))
     quiet = np.minimum(0.29, quiet)
     charts = watch(plan_of(), hours_of(quiet, per_hour=100)).charts
-    assert [charts[name].alarm for name in CHARTS] == [None] * 5
+    assert [charts[name].alarm for name in CHARTS] == [None] * len(CHARTS)
     assert 0.05 < charts["score_high"].footing.rate < 0.2
     charts = watch(plan_of(), hours_of(np.concatenate([quiet, drifted]), per_hour=100)).charts
     assert charts["score_high"].alarm.place.hour >= 60
