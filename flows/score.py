@@ -156,12 +156,14 @@ def _log_judgements(resources: Resources, run: ScoringRun, judgements: Sequence[
     """Say what became of a chunk. The names in `extra` are fields of a log in JSON."""
     logger = get_run_logger()
     logger.info("%d images judged", len(judgements), extra={"run_id": str(run.run_id), "images": len(judgements)})
-    for judgement in judgements:
-        if isinstance(judgement.outcome, Rejection):
-            image, reason = judgement.image, judgement.outcome.reason
-            parsed = resources.layout.parse(image.uri.removeprefix(f"{resources.store.url}/"))
-            of = {"run_id": str(run.run_id), "image_id": image.image_id, "line": parsed.line if parsed else None}
-            logger.warning("%s is quarantined: %s", image.uri, reason, extra=of | {"reason": reason})
+    refused = [(each.image, each.outcome) for each in judgements if isinstance(each.outcome, Rejection)]
+    for image, rejection in refused[:_EXAMPLES]:
+        parsed = resources.layout.parse(image.uri.removeprefix(f"{resources.store.url}/"))
+        of = {"run_id": str(run.run_id), "image_id": image.image_id, "line": parsed.line if parsed else None}
+        logger.warning("%s is quarantined: %s", image.uri, rejection.reason, extra=of | {"reason": rejection.reason})
+    if len(refused) > _EXAMPLES:
+        # A camera that has gone blind must not drown the log: the table quarantine names every image.
+        logger.warning("%d further images of this chunk are quarantined", len(refused) - _EXAMPLES)
 
 
 def _open(resources: Resources, run: ScoringRun) -> None:

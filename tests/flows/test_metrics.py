@@ -57,6 +57,19 @@ def test_what_is_quarantined_is_logged_with_run_line_and_image(scoring_plant, ca
     assert record.getMessage().endswith("cam7/2026/11/23/07/broken.jpg is quarantined: not_an_image")
 
 
+def test_a_camera_gone_blind_does_not_drown_the_log(scoring_plant, caplog, monkeypatch):
+    from flows.score import score
+
+    monkeypatch.setenv("CASTING_CHUNK_SIZE", "20")
+    for number in range(14):
+        scoring_plant.put(f"cam7/2026/11/23/07/broken{number}.jpg", b"not a picture")
+    with caplog.at_level("INFO", logger="prefect.task_runs"):
+        assert score(until=NOW).quarantined == 14
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("is quarantined" in message for message in said) == 10
+    assert "4 further images of this chunk are quarantined" in said
+
+
 def test_a_database_that_is_away_is_a_figure_and_no_error():
     from sqlalchemy import create_engine
 
