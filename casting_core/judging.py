@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from casting_core.errors import StorageDenied
@@ -23,15 +24,19 @@ _DENIED_TOGETHER = 8
 def judge_images(store: ObjectStore, scorer: Scorer, claimed: Sequence[ClaimedImage]) -> list[Judgement]:
     """Fetch, decode and predict claimed images.
 
-    Raises StorageUnavailable when storage is in trouble and StorageDenied when it refuses a whole chunk; neither says
-    anything about an image, so nothing may then be quarantined.
+    Raises StorageUnavailable when storage is in trouble, StorageDenied when it refuses a whole chunk, and BucketMissing
+    when it holds nothing at all; none of it says anything about an image, so nothing may then be quarantined.
     """
     judgements = [
         judgement
         for images in _slices(claimed, scorer.card.gate.max_bytes)
         for judgement in _judge_slice(store, scorer, images)
     ]
-    denied = sum(isinstance(j.outcome, Rejection) and j.outcome.reason == "access_denied" for j in judgements)
+    reasons = Counter(j.outcome.reason for j in judgements if isinstance(j.outcome, Rejection))
+    if judgements and reasons["missing"] == len(judgements):
+        # One of many machines may lack the share, or look into another bucket.
+        store.check_filled()
+    denied = reasons["access_denied"]
     if denied == len(judgements) >= _DENIED_TOGETHER:
         raise StorageDenied(
             f"Storage refused all {denied} images of a chunk, such as {claimed[0].uri}. "

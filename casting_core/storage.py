@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -103,6 +104,16 @@ class ObjectStore:
                 ) from error
         except Exception as error:  # noqa: BLE001 - each kind is told apart there
             raise_translated(error, self.url)
+
+    def check_filled(self) -> None:
+        """See that there is anything at all below the root. Raises BucketMissing where a share is not mounted."""
+        self.check_root()
+        root = self.list_folder("")
+        if not root.files and not root.folders:
+            raise BucketMissing(
+                f"{self.url} is empty on {socket.gethostname()}, though its images were listed. Mount the share there, "
+                "or give this machine the CASTING_IMAGES_URL of the one that began the run."
+            )
 
     def list_folder(self, prefix: str) -> Folder:
         """List what lies directly below `prefix` ("" for the root), in one pass."""

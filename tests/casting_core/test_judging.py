@@ -2,16 +2,18 @@
 
 import hashlib
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 import torch
 from PIL import Image
 
-from casting_core.errors import StorageDenied, StorageUnavailable
+from casting_core.errors import BucketMissing, StorageDenied, StorageUnavailable
 from casting_core.judging import judge_images
 from casting_core.model import build_network
 from casting_core.scoring import Hardware, network_scorer
+from casting_core.storage import open_store
 from casting_core.synthetic import make_casting, render
 from casting_core.types import ClaimedImage, Prediction, Rejection
 
@@ -68,6 +70,20 @@ def test_a_chunk_refused_as_a_whole_is_wrong_credentials_and_not_so_many_bad_ima
         judge_images(Shelf({f"u{n}": DENIED for n in range(8)}), scorer, claimed(8))
     few = judge_images(Shelf({f"u{n}": DENIED for n in range(3)}), scorer, claimed(3))
     assert [j.outcome for j in few] == [DENIED] * 3
+
+
+def test_a_share_that_is_not_mounted_quarantines_nothing(scorer, content, tmp_path):
+    share = tmp_path / "share"
+    images = [replace(image, uri=(share / f"cam1/{image.uri}.png").as_uri()) for image in claimed(2)]
+    store = open_store(share.as_uri())
+    with pytest.raises(BucketMissing, match="share does not exist"):
+        judge_images(store, scorer, images)
+    share.mkdir()
+    with pytest.raises(BucketMissing, match="Mount the share there"):
+        judge_images(store, scorer, images)
+    # Once there is anything, what is not there was deleted.
+    (share / "cam1").mkdir()
+    assert {j.outcome.reason for j in judge_images(store, scorer, images)} == {"missing"}
 
 
 def test_an_object_beyond_the_limit_is_refused_without_fetching_it(scorer, content):

@@ -133,6 +133,13 @@ def test_what_the_address_says_of_the_connection_goes_first_but_times_stay_utc(p
     engine.dispose()
 
 
+def test_the_server_notices_within_a_minute_and_a_half_that_a_machine_is_gone(engine):
+    # On a socket the setting is not in force and reads as 0; what it would be over a network is its reset value.
+    asked = "SELECT reset_val::int FROM pg_settings WHERE name = 'tcp_keepalives_' || :part"
+    idle, interval, count = (value(engine, asked, part=part) for part in ("idle", "interval", "count"))
+    assert 0 < idle + interval * count <= 90
+
+
 def test_a_killed_backend_is_transient_and_the_next_connection_is_sound(engine):
     with engine.connect() as connection:
         kill_backend(engine, backend_pid(connection))
