@@ -7,6 +7,7 @@ DatabaseError
 ├── NameTaken            a view of this release would replace something of the plant's
 ├── NoChampion           no model is promoted yet
 ├── UnknownModel         no model of that version
+├── UnknownRun           no scoring run of that id
 ├── UnknownAlert         no alert of that number
 ├── WrongAlertState      what is asked does not fit how far the alert's life has gone
 ├── NothingToRollBack    no earlier champion to go back to
@@ -47,6 +48,10 @@ class NoChampion(DatabaseError):
 
 class UnknownModel(DatabaseError):
     """No model of that version is registered."""
+
+
+class UnknownRun(DatabaseError):
+    """No scoring run has that id: most likely this is another database than the run's."""
 
 
 class UnknownAlert(DatabaseError):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Text, cast, exc, func, insert, select, text, update
 
 from casting_core.types import Judgement, ModelId, Prediction, RunSummary, ScoringRun, VerdictName, Window
+from db.engine import public_address
+from db.errors import UnknownRun
 from db.queries import load
 from db.schema import model, scoring_run
 
@@ -105,13 +107,21 @@ def read_progress(connection: Connection, run_id: UUID) -> tuple[int, int] | Non
 
 
 def count_judgements(connection: Connection, run_id: UUID, judgements: Sequence[Judgement]) -> None:
-    """Add a chunk's outcomes to its run. Call it last in the chunk's transaction: it locks the run's row."""
+    """Add a chunk's outcomes to its run. Call it last in the chunk's transaction: it locks the run's row.
+
+    Raises UnknownRun.
+    """
     counts = Counter(j.outcome.verdict if isinstance(j.outcome, Prediction) else "quarantined" for j in judgements)
-    connection.execute(
+    counted = connection.execute(
         update(scoring_run)
         .where(scoring_run.c.run_id == run_id)
         .values({column: scoring_run.c[column] + counts[column] for column in (*VERDICTS, "quarantined")})
     )
+    if counted.rowcount == 0:
+        raise UnknownRun(
+            f"The database at {public_address(connection.engine.url)} does not know run {run_id}. Give this worker the "
+            "CASTING_DATABASE_URL of the machine that began the run."
+        )
 
 
 def close_run(

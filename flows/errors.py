@@ -7,6 +7,9 @@ FlowError
 ├── ArchiveDamaged     object storage holds something else than was archived
 ├── ServiceFailed      something that a plant PC needs did not come up
 ├── AlreadyRunning     another `casting up` uses this home
+├── ExtraMissing       a setting asks for a package that is not installed
+├── DatabaseNotShared  many machines are to judge, and only one reaches the database
+├── ClusterUnavailable the Dask cluster has no scheduler or no worker
 ├── UnsafeAddress      a server would be open to the network without a password
 ├── CannotExport       the rows of a query cannot be written to a file
 ├── AlreadyRegistered  a version is registered already
@@ -40,6 +43,18 @@ class ServiceFailed(FlowError):
 
 class AlreadyRunning(FlowError):
     """Another `casting up` uses this home."""
+
+
+class ExtraMissing(FlowError):
+    """A setting asks for an optional package that is not installed."""
+
+
+class DatabaseNotShared(FlowError):
+    """Many machines are to judge, but the database is one that only this machine reaches."""
+
+
+class ClusterUnavailable(FlowError):
+    """The Dask scheduler does not answer, or has been without workers for too long."""
 
 
 class UnsafeAddress(FlowError):

@@ -21,6 +21,7 @@ from db.deliveries import Undelivered, undelivered
 from db.engine import check_connection, public_address
 from db.errors import DatabaseError
 from db.golden import golden_images
+from flows.errors import FlowError
 from flows.outbox import PREFECT
 from flows.resources import open_engine
 
@@ -101,6 +102,24 @@ def check_device(settings: Settings) -> Finding:
     return Finding(well=True, text=f"CPU, {torch.get_num_threads()} threads, {half} bfloat16 arithmetic; no CUDA card")
 
 
+def check_judges(settings: Settings) -> Finding:
+    """Is there somebody to judge the chunks?"""
+    from flows.runners import judges  # noqa: PLC0415 - Prefect reads the environment when it is imported
+
+    try:
+        processes, chunks = judges(settings)
+    except FlowError as error:
+        return Finding(well=False, text=str(error))
+    if settings.dask_address is None:
+        return Finding(well=True, text=f"the flow's own process, {chunks} chunks at a time")
+    if not processes:
+        text = f"The Dask cluster at {settings.dask_address} has no worker. Start one: dask worker " + str(
+            settings.dask_address
+        )
+        return Finding(well=False, text=text)
+    return Finding(well=True, text=f"{processes} Dask workers at {settings.dask_address}, {chunks} chunks at a time")
+
+
 def check_prefect(_settings: Settings) -> Finding:
     """Does the Prefect server answer?"""
     from prefect.settings import get_current_settings  # noqa: PLC0415 - reads the environment when imported
@@ -156,6 +175,7 @@ CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "bucket": check_bucket,
     "model": check_model,
     "device": check_device,
+    "judges": check_judges,
     "Prefect": check_prefect,
     "alerts": check_alerts,
 }

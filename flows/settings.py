@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator
@@ -47,8 +48,12 @@ class Settings(BaseSettings):
     lookback_hours: float = Field(default=48, gt=0, description="How far back a run looks for late images.")
     settle_seconds: float = Field(default=30, ge=0, description="Files younger than this are left for the next run.")
     chunk_size: int = Field(default=256, gt=0, description="Images that one task claims at a time.")
-    chunks_in_flight: int = Field(default=4, gt=0, description="Tasks that run at once, so that their stages overlap.")
-    task_runner: Literal["threads"] = Field(default="threads", description="What runs the tasks of a flow.")
+    chunks_in_flight: int = Field(
+        default=4, gt=0, description="Chunks that one process judges at once, so that their stages overlap."
+    )
+    task_runner: str = Field(
+        default="threads", description="What judges the chunks: threads, or dask://HOST:PORT of a Dask scheduler."
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_size: int | None = Field(default=None, gt=0, description="Images a forward pass; by device if not set.")
     chunk_retries: int = Field(default=4, ge=0, description="Further tries of a chunk when storage or database fail.")
@@ -101,6 +106,13 @@ class Settings(BaseSettings):
     alert_give_up_hours: float = Field(default=72, gt=0, description="When a message that never arrives is given up.")
     alert_digest_above: int = Field(default=5, ge=1, description="More messages than this at once are told in one.")
 
+    @field_validator("task_runner")
+    @classmethod
+    def _runner_is_known(cls, value: str) -> str:
+        if value != "threads":
+            _dask_address(value)
+        return value
+
     @field_validator("images_layout")
     @classmethod
     def _layout_parses(cls, value: str) -> str:
@@ -144,6 +156,11 @@ class Settings(BaseSettings):
         return parse_channels(self.alert_urls.get_secret_value())
 
     @property
+    def dask_address(self) -> str | None:
+        """The scheduler that gives the chunks to its workers, as Dask writes it; None where threads judge them."""
+        return None if self.task_runner == "threads" else _dask_address(self.task_runner)
+
+    @property
     def who(self) -> str:
         """Who answers for what this process changes."""
         if self.user:
@@ -181,6 +198,20 @@ class Settings(BaseSettings):
             "client_kwargs": {"region_name": self.s3_region} if self.s3_region else None,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+def _dask_address(value: str) -> str:
+    """Raises ValueError where this is not the address of a scheduler."""
+    transports = {"dask": "tcp", "dask+tls": "tls"}
+    with suppress(ValueError):  # said of a port that is none
+        parts = urlsplit(value)
+        whole = value == f"{parts.scheme}://{parts.netloc}" and "@" not in value
+        if parts.scheme in transports and parts.hostname and parts.port and whole:
+            return f"{transports[parts.scheme]}://{parts.netloc}"
+    raise ValueError(
+        "write threads, or the address of a Dask scheduler: dask://HOST:PORT, dask+tls://HOST:PORT where it asks for "
+        "certificates"
+    )
 
 
 def load_settings() -> Settings:

@@ -15,7 +15,7 @@ from db import models
 BY_TEST = {"who": "tests", "why": "for a test"}
 
 
-def publish_model(engine, models_url, *, architecture, side, seed=0, precision="float32", promote=True):
+def publish_model(engine, models_url, *, architecture, side, seed=0, precision="float32", promote=True, options=None):
     """Publish and register a model, make it the champion if asked, and return its registered row."""
     torch.manual_seed(seed)
     weights = encode_weights(build_network(architecture).state_dict())
@@ -37,7 +37,7 @@ def publish_model(engine, models_url, *, architecture, side, seed=0, precision="
         training={},
         metrics={},
     )
-    url, artifact_sha256 = publish_artifact(models_url, card=card, weights=weights)
+    url, artifact_sha256 = publish_artifact(models_url, card=card, weights=weights, options=options)
     stored = card.model_dump(mode="json")
     with engine.begin() as connection:
         model = models.register_model(

@@ -15,6 +15,7 @@ from sqlalchemy import exc, text
 
 from casting_core.types import RunSummary, Window
 from db import images, runs, verdicts
+from db.errors import UnknownRun
 from tests.db.builders import (
     NOW,
     WINDOW,
@@ -202,6 +203,11 @@ def test_counting_touches_its_own_run_only(engine, run):
     assert rows(engine, "SELECT scored, state FROM scoring_run WHERE run_id = :run", run=other.run_id) == [
         (0, "running")
     ]
+
+
+def test_a_worker_on_another_database_than_the_runs_is_told_so(engine):
+    with engine.begin() as connection, pytest.raises(UnknownRun, match="Give this worker the CASTING_DATABASE_URL"):
+        runs.count_judgements(connection, uuid.uuid4(), [])
 
 
 def test_progress_is_what_is_done_of_what_there_was_to_do(engine, run):

@@ -1,0 +1,152 @@
+"""What runs the tasks of a flow: the setting, and what is said where a Dask cluster cannot be used."""
+
+import os
+import sys
+from uuid import uuid4
+
+import pytest
+from pydantic import ValidationError
+
+from flows.errors import ClusterUnavailable, DatabaseNotShared, ExtraMissing
+from flows.settings import Settings, load_settings
+
+SCHEDULER = "dask://127.0.0.1:9"
+
+
+def settings(**given):
+    given = {"task_runner": SCHEDULER, "database_url": "postgresql://casting@db/casting"} | given
+    return Settings(**given)
+
+
+@pytest.fixture
+def scheduler(prefect_server, monkeypatch):
+    """A Dask scheduler in this process that has no worker; waiting for one is looked at often."""
+    from distributed import LocalCluster
+
+    from flows import cluster
+
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.1)
+    address = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=0, threads_per_worker=1, processes=False, **address) as local:
+        yield local
+
+
+def nothing():
+    """A task that does nothing."""
+    from prefect import task
+
+    return task(lambda: None, name="nothing", task_run_name="nothing")
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("threads", None),
+        ("dask://10.0.0.5:8786", "tcp://10.0.0.5:8786"),
+        ("dask+tls://scheduler.plant:8786", "tls://scheduler.plant:8786"),
+        ("dask://[::1]:8786", "tcp://[::1]:8786"),
+    ],
+)
+def test_the_setting_names_threads_or_the_scheduler(value, address):
+    assert settings(task_runner=value).dask_address == address
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "dask",
+        "thread",
+        "dask://10.0.0.5",
+        "tcp://10.0.0.5:8786",
+        "dask://h:8786/x",
+        "dask://h:port",
+        "dask://:8786",
+        "dask://me:secret@h:8786",
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_with_what_to_write(monkeypatch, value):
+    monkeypatch.setenv("CASTING_TASK_RUNNER", value)
+    with pytest.raises(ValidationError, match=r"task_runner\n.*write threads, or .*dask://HOST:PORT"):
+        load_settings()
+
+
+def test_many_machines_need_a_database_that_all_of_them_reach():
+    from flows.runners import task_runner
+
+    with pytest.raises(DatabaseNotShared, match="Set CASTING_DATABASE_URL, here and on every worker"):
+        task_runner(settings(database_url=None))
+
+
+def test_without_the_extra_it_says_how_to_install_it(monkeypatch):
+    from flows.runners import judges
+
+    monkeypatch.delitem(sys.modules, "flows.cluster", raising=False)
+    monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    with pytest.raises(ExtraMissing, match=r"pip install 'casting-inspection\[dask\]'"):
+        judges(settings())
+
+
+def test_a_scheduler_that_does_not_answer_fails_the_run_and_leaves_its_images_as_backlog(scoring_plant, monkeypatch):
+    import dask
+
+    from flows.health import check_judges
+    from tests.flows.test_score import assert_counts_add_up, run
+
+    monkeypatch.setenv("CASTING_TASK_RUNNER", SCHEDULER)
+    scoring_plant.put_many(3)
+    with dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}):
+        with pytest.raises(ClusterUnavailable, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"):
+            run()
+        finding = check_judges(load_settings())
+    assert assert_counts_add_up(scoring_plant) == (3, 0, 0, 3)
+    assert (finding.well, "dask scheduler" in finding.text) == (False, True)
+
+
+def test_a_cluster_that_stays_without_workers_is_given_up(scheduler):
+    from flows.cluster import ClusterRunner, cluster_size
+
+    assert cluster_size(scheduler.scheduler_address) == (0, 0)
+    with ClusterRunner(scheduler.scheduler_address, patience=0.3) as runner:
+        future = runner.submit(nothing(), parameters={})
+        with pytest.raises(ClusterUnavailable, match=r"no worker for 0 s. Start one: dask worker tcp://"):
+            future.wait()
+
+
+def test_a_worker_that_comes_late_is_waited_for(scheduler):
+    from flows.cluster import ClusterRunner
+
+    with ClusterRunner(scheduler.scheduler_address, patience=30) as runner:
+        future = runner.submit(nothing(), parameters={})
+        future.wait(timeout=0.3)
+        assert not future.state.is_final()
+        scheduler.scale(1)
+        future.wait()
+        assert future.state.is_completed()
+
+
+def test_a_scheduler_that_goes_away_ends_the_waiting(scheduler):
+    from flows.cluster import ClusterRunner
+
+    with ClusterRunner(scheduler.scheduler_address) as runner:
+        future = runner.submit(nothing(), parameters={})
+        scheduler.close()
+        with pytest.raises(ClusterUnavailable, match=r"The connection to the Dask scheduler at .* was lost"):
+            future.wait()
+
+
+def test_a_task_that_kills_its_worker_fails_with_dasks_words(prefect_server):
+    import dask
+    from distributed import LocalCluster
+
+    from flows.cluster import ClusterRunner, WatchedFuture
+
+    address = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, **address) as local,
+        ClusterRunner(local.scheduler_address) as runner,
+    ):
+        future = WatchedFuture(uuid4(), runner.client.submit(os._exit, 1), look=runner.look)
+        future.wait()
+    assert future.state.is_crashed()
+    assert "KilledWorker" in future.state.message
