@@ -16,13 +16,26 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.resources import close_resources
-from tests.benchmarks import audit, discovery, fetching, first, growth, history, scoring, training, watching, writing
+from tests.benchmarks import (
+    audit,
+    discovery,
+    fetching,
+    first,
+    growth,
+    history,
+    scaling,
+    scoring,
+    training,
+    watching,
+    writing,
+)
 
 BENCHMARKS = {
     "scoring": scoring.run,
     "first": first.run,
     "fetching": fetching.run,
     "growth": growth.run,
+    "scaling": scaling.run,
     "discovery": discovery.run,
     "writing": writing.run,
     "training": training.run,
@@ -30,8 +43,8 @@ BENCHMARKS = {
     "audit": audit.run,
     "watching": watching.run,
 }
-# Half an hour and ten minutes: only where they are named.
-LONG = ("history", "growth")
+# Half an hour, ten and five minutes: only where they are named.
+LONG = ("history", "growth", "scaling")
 
 
 def main() -> None:

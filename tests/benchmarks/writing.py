@@ -33,7 +33,7 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
         scoring_run = ScoringRun(run_id=uuid.uuid4(), model=model, window=window)
         runs.open_run(connection, scoring_run, flow_run_id=None)
         started = time.perf_counter()
-        insert_images(connection, _stored(window))
+        insert_images(connection, stored_images(window, _ROWS))
         inserting = time.perf_counter() - started
     with resources.engine.begin() as connection:
         connection.execute(text("ANALYZE image"))
@@ -67,10 +67,11 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
     }
 
 
-def _stored(window: Window) -> list[StoredImage]:
+def stored_images(window: Window, count: int, *, prefix: str = "s3://castings") -> list[StoredImage]:
+    """Images of a window as a listing would show them."""
     return [
         StoredImage(
-            uri=f"s3://castings/line-{number % 2}/P{number:07d}.jpg",
+            uri=f"{prefix}/line-{number % 2}/P{number:07d}.jpg",
             etag=f"{number:032x}",
             size=25_000,
             line=f"line-{number % 2}",
@@ -79,7 +80,7 @@ def _stored(window: Window) -> list[StoredImage]:
             captured_at=window.since + timedelta(hours=number % 47),
             stored_at=window.until,
         )
-        for number in range(_ROWS)
+        for number in range(count)
     ]
 
 
