@@ -19,6 +19,7 @@ from db.schema import delivery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from sqlalchemy import Connection, Row
 
@@ -179,9 +180,12 @@ def record_failed(connection: Connection, failed: Delivery, error: str) -> None:
     )
 
 
-def give_up(connection: Connection, *, before: datetime) -> int:
-    """Stop trying messages written before a time; return how many. They stay in the table, undelivered."""
-    return connection.execute(load("give_up_deliveries"), {"before": before, "never": NEVER}).rowcount
+def give_up(connection: Connection, *, after: timedelta) -> int:
+    """Stop trying messages that are older than that; return how many. They stay in the table, undelivered.
+
+    Call it after trying what is due: a message may be as old as that because nothing ran since it was written.
+    """
+    return connection.execute(load("give_up_deliveries"), {"after": after, "never": NEVER}).rowcount
 
 
 def undelivered(connection: Connection, *, since: datetime) -> list[Undelivered]:

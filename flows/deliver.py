@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from prefect import flow, task
@@ -55,8 +55,6 @@ def deliver() -> DeliverySummary:
     """Send every message that is due, and try again for a while what does not arrive."""
     resources = open_resources(load_settings())
     with resources.engine.begin() as connection:
-        old = datetime.now(tz=UTC) - timedelta(hours=resources.settings.alert_give_up_hours)
-        given_up = deliveries.give_up(connection, before=old)
         known = {PREFECT, *(channel.name for channel in resources.settings.channels)}
         names = [name for name in deliveries.channels_with_due(connection) if name in known]
     sending = deliver_to.with_options(**back_off(resources.settings))
@@ -64,6 +62,9 @@ def deliver() -> DeliverySummary:
         futures = [runner.submit(sending, parameters={"channel": name}) for name in names]
         counts = [future.result(raise_on_failure=False) for future in futures]
     done = [count for count in counts if isinstance(count, tuple)]
+    with resources.engine.begin() as connection:
+        # Only now: after days of standstill even an old message has yet to be tried.
+        given_up = deliveries.give_up(connection, after=timedelta(hours=resources.settings.alert_give_up_hours))
     return DeliverySummary(
         delivered=sum(delivered for delivered, _ in done), failed=sum(failed for _, failed in done), given_up=given_up
     )

@@ -195,7 +195,7 @@ def test_what_never_arrives_is_given_up_and_stays_visible(engine, queue):
     with engine.begin() as sending, engine.begin() as connection:
         assert deliveries.claim_delivery(sending, "mail").key == "held"
         # What is being sent at this moment may yet arrive.
-        assert deliveries.give_up(connection, before=datetime.now(tz=UTC) - timedelta(days=3)) == 2
+        assert deliveries.give_up(connection, after=timedelta(days=3)) == 2
     with engine.connect() as connection:
         found = deliveries.undelivered(connection, since=datetime.now(tz=UTC) - timedelta(days=7))
     assert [(each.channel, each.waiting, each.given_up, each.last_error) for each in found] == [
@@ -204,5 +204,5 @@ def test_what_never_arrives_is_given_up_and_stays_visible(engine, queue):
         ("removed", 0, 1, "Given up. The channel is not set any more."),
     ]
     with engine.connect() as connection:
-        assert deliveries.give_up(connection, before=datetime.now(tz=UTC) - timedelta(days=3)) == 1
+        assert deliveries.give_up(connection, after=timedelta(days=3)) == 1
         assert deliveries.seconds_to_next_try(connection, "mail") is None

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from sqlalchemy import text
 
 from casting_core.alert_types import Finding
@@ -100,6 +101,11 @@ def alerting(plant, prefect_server, monkeypatch):
         def due_now():
             with open_resources(load_settings()).engine.begin() as connection:
                 connection.execute(text("UPDATE delivery SET next_attempt_at = now() WHERE attempts > 0"))
+
+        @staticmethod
+        def written_days_ago(days):
+            with open_resources(load_settings()).engine.begin() as connection:
+                connection.execute(text("UPDATE delivery SET created_at = now() - :age"), {"age": timedelta(days=days)})
 
     return Alerting()
 
@@ -289,10 +295,30 @@ def test_a_channel_that_is_not_set_any_more_keeps_its_messages_until_they_are_gi
     alerting.set(urls="")
     alerting.deliver()
     assert [row[0] for row in alerting.undelivered()] == ["hook"]
-    with open_resources(load_settings()).engine.begin() as connection:
-        connection.execute(text("UPDATE delivery SET created_at = now() - interval '4 days'"))
+    alerting.written_days_ago(4)
     assert alerting.deliver().given_up == 1
     assert receiver.received == []
+
+
+def test_after_days_of_standstill_what_was_never_tried_is_sent_and_not_given_up(alerting, receiver):
+    alerting.set(urls=f"hook:={receiver.url}")
+    alerting.open()
+    alerting.written_days_ago(4)
+    done = alerting.deliver()
+    assert (done.given_up, alerting.undelivered()) == (0, [])
+    assert len(receiver.received) == 1
+
+
+def test_a_clock_that_is_days_ahead_gives_nothing_up(alerting, receiver):
+    alerting.set(urls=f"hook:={receiver.url}")
+    receiver.answer = 500
+    alerting.open()
+    with time_machine.travel(NOW + timedelta(days=4), tick=True):
+        assert alerting.deliver().given_up == 0
+    receiver.answer = 200
+    alerting.due_now()
+    alerting.deliver()
+    assert alerting.undelivered() == []
 
 
 def test_no_secret_stands_in_the_database_the_log_or_the_flow(alerting, receiver, capfd, caplog):
