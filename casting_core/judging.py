@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from casting_core.errors import StorageDenied
+from casting_core.stages import StageClock
 from casting_core.types import ClaimedImage, Judgement, Rejection
 
 if TYPE_CHECKING:
@@ -21,16 +22,19 @@ _BYTES_AT_A_TIME = 64_000_000
 _DENIED_TOGETHER = 8
 
 
-def judge_images(store: ObjectStore, scorer: Scorer, claimed: Sequence[ClaimedImage]) -> list[Judgement]:
-    """Fetch, decode and predict claimed images.
+def judge_images(
+    store: ObjectStore, scorer: Scorer, claimed: Sequence[ClaimedImage], *, clock: StageClock | None = None
+) -> list[Judgement]:
+    """Fetch, decode and predict claimed images. `clock` is told how long each took.
 
     Raises StorageUnavailable when storage is in trouble, StorageDenied when it refuses a whole chunk, and BucketMissing
     when it holds nothing at all; none of it says anything about an image, so nothing may then be quarantined.
     """
+    clock = clock or StageClock()
     judgements = [
         judgement
         for images in _slices(claimed, scorer.card.gate.max_bytes)
-        for judgement in _judge_slice(store, scorer, images)
+        for judgement in _judge_slice(store, scorer, images, clock)
     ]
     reasons = Counter(j.outcome.reason for j in judgements if isinstance(j.outcome, Rejection))
     if judgements and reasons["missing"] == len(judgements):
@@ -45,7 +49,9 @@ def judge_images(store: ObjectStore, scorer: Scorer, claimed: Sequence[ClaimedIm
     return judgements
 
 
-def _judge_slice(store: ObjectStore, scorer: Scorer, images: Sequence[ClaimedImage]) -> list[Judgement]:
+def _judge_slice(
+    store: ObjectStore, scorer: Scorer, images: Sequence[ClaimedImage], clock: StageClock
+) -> list[Judgement]:
     too_large = {
         image.image_id: Rejection(
             reason="too_large", detail=f"{image.size} bytes; at most {scorer.card.gate.max_bytes} are read"
@@ -53,9 +59,10 @@ def _judge_slice(store: ObjectStore, scorer: Scorer, images: Sequence[ClaimedIma
         for image in images
         if image.size > scorer.card.gate.max_bytes
     }
-    fetched = store.fetch([(image.uri, image.etag) for image in images if image.image_id not in too_large])
+    with clock.measure("fetch"):
+        fetched = store.fetch([(image.uri, image.etag) for image in images if image.image_id not in too_large])
     contents = {image.image_id: too_large.get(image.image_id) or fetched[image.uri, image.etag] for image in images}
-    outcomes = scorer.judge(contents)
+    outcomes = scorer.judge(contents, clock=clock)
     return [
         Judgement(image=image, outcome=outcomes[image.image_id], sha256=_sha256(contents[image.image_id]))
         for image in images

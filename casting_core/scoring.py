@@ -16,6 +16,7 @@ from casting_core import openvino_engine
 from casting_core.images import read_image
 from casting_core.model import load_network
 from casting_core.preprocess import normalise, prepare, stack
+from casting_core.stages import StageClock
 from casting_core.types import Prediction, Rejection
 
 if TYPE_CHECKING:
@@ -59,20 +60,34 @@ class Scorer:
         self._forward = ThreadPoolExecutor(max_workers=streams, thread_name_prefix="forward")
         self._decoders = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="decode")
 
-    def judge(self, contents: Mapping[Key, bytes | Rejection]) -> dict[Key, Prediction | Rejection]:
-        """Judge pictures given as file contents; what was rejected before stays rejected. One outcome for every key."""
-        pictures = dict(zip(contents, self.prepare_many(contents.values()), strict=True))
+    def judge(
+        self, contents: Mapping[Key, bytes | Rejection], *, clock: StageClock | None = None
+    ) -> dict[Key, Prediction | Rejection]:
+        """Judge pictures given as file contents; what was rejected before stays rejected. One outcome for every key.
+
+        `clock` is told how long decoding and the network took.
+        """
+        clock = clock or StageClock()
+        pictures = dict(zip(contents, self.prepare_many(contents.values(), clock=clock), strict=True))
         readable = {key: picture for key, picture in pictures.items() if not isinstance(picture, Rejection)}
         outcomes: dict[Key, Prediction | Rejection] = {
             key: picture for key, picture in pictures.items() if isinstance(picture, Rejection)
         }
-        for key, p_defective in zip(readable, self.predict(list(readable.values())), strict=True):
+        for key, p_defective in zip(readable, self.predict(list(readable.values()), clock=clock), strict=True):
             outcomes[key] = self._prediction(p_defective)
         return outcomes
 
-    def prepare_many(self, contents: Iterable[bytes | Rejection]) -> list[NDArray[np.uint8] | Rejection]:
+    def prepare_many(
+        self, contents: Iterable[bytes | Rejection], *, clock: StageClock | None = None
+    ) -> list[NDArray[np.uint8] | Rejection]:
         """Prepare many files, on all cores, in the order given."""
-        return list(self._decoders.map(self.prepare, contents))
+        clock = clock or StageClock()
+
+        def prepare_one(content: bytes | Rejection) -> NDArray[np.uint8] | Rejection:
+            with clock.measure("decode"):
+                return self.prepare(content)
+
+        return list(self._decoders.map(prepare_one, contents))
 
     def prepare(self, content: bytes | Rejection) -> NDArray[np.uint8] | Rejection:
         """Decode one file into the network's square, uint8 [C, S, S], or say why it cannot be judged."""
@@ -81,10 +96,17 @@ class Scorer:
         image = read_image(content, gate=self.card.gate, decoding=self.card.decoding)
         return image if isinstance(image, Rejection) else prepare(image, self.card.preprocessing)
 
-    def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
+    def predict(self, pictures: Sequence[NDArray[np.uint8]], *, clock: StageClock | None = None) -> list[float]:
         """Calibrated p_defective for each prepared picture [C, S, S], in batches of at most `batch_size`."""
+        clock = clock or StageClock()
         batches = [pictures[start : start + self.batch_size] for start in range(0, len(pictures), self.batch_size)]
-        return [p for ps in self._forward.map(self._run, batches) for p in ps]
+
+        def run_one(batch: Sequence[NDArray[np.uint8]]) -> list[float]:
+            # In here, so that waiting for the one thread does not count.
+            with clock.measure("forward"):
+                return self._run(batch)
+
+        return [p for ps in self._forward.map(run_one, batches) for p in ps]
 
     def _run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
         probabilities = self._try(pictures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NewType
 
 from casting_core.errors import InvalidInput
@@ -17,6 +17,7 @@ ModelId = NewType("ModelId", int)
 
 VerdictName = Literal["ok", "defective", "review"]
 Label = Literal["ok", "defective"]
+Stage = Literal["discover", "fetch", "decode", "forward", "write"]
 ModelState = Literal["candidate", "champion", "retired"]
 QuarantineReason = Literal[
     "unreadable",
@@ -131,7 +132,10 @@ class ScoringRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What one scoring run did. `scored` is the sum of `verdicts`."""
+    """What one scoring run did. `scored` is the sum of `verdicts`.
+
+    `stage_seconds` are seconds of work, added up over chunks and threads that overlap: see `stages.StageClock`.
+    """
 
     run_id: UUID
     model: str
@@ -143,6 +147,7 @@ class RunSummary:
     unsettled: int
     seconds: float
     verdicts: Mapping[VerdictName, int]
+    stage_seconds: Mapping[Stage, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if sum(self.verdicts.values()) != self.scored:
@@ -161,5 +166,6 @@ class RunSummary:
             "run_id": str(self.run_id),
             "verdicts": dict(self.verdicts),
             "seconds": round(self.seconds, 3),
+            "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self.stage_seconds.items()},
             "images_per_s": round(self.images_per_s, 2),
         }

@@ -19,13 +19,14 @@ GRANT EXECUTE ON FUNCTION bi.add_label, bi.acknowledge_alert TO casting_reviewer
 -- casting_writer: what the flows do. History stays append-only; the schema is not theirs.
 GRANT USAGE ON SCHEMA public, month TO casting_writer;
 GRANT INSERT ON
-    image, verdict, quarantine, scoring_run, model, model_event, label, retrain_run, snapshot_label, golden_image,
+    image, verdict, quarantine, scoring_run, run_stage, model, model_event, label, retrain_run, snapshot_label, golden_image,
     baseline, stream_state, stream_change, alert, alert_event, delivery, snooze, maintenance_window, part,
     part_hour, rollup_stale
 TO casting_writer;
 -- UPDATE of `image` is what a claim's row lock asks for; a trigger refuses changes.
 GRANT UPDATE ON
-    image, scoring_run, model, retrain_run, stream_state, alert, delivery, snooze, maintenance_window, part, part_hour
+    image, scoring_run, run_stage, model, retrain_run, stream_state, alert, delivery, snooze, maintenance_window, part,
+    part_hour
 TO casting_writer;
 GRANT DELETE ON stream_state, stream_change, delivery, rollup_stale, part, snooze, maintenance_window TO casting_writer;
 GRANT EXECUTE ON FUNCTION ensure_month TO casting_writer, casting_owner;

@@ -15,11 +15,13 @@ from db.queries import load
 from db.schema import model, scoring_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Literal
     from uuid import UUID
 
     from sqlalchemy import Connection, Engine
+
+    from casting_core.types import Stage
 
 VERDICTS: tuple[VerdictName, ...] = ("ok", "defective", "review")
 
@@ -124,6 +126,13 @@ def count_judgements(connection: Connection, run_id: UUID, judgements: Sequence[
         )
 
 
+def add_stage_seconds(connection: Connection, run_id: UUID, seconds: Mapping[Stage, float]) -> None:
+    """Add seconds of work by stage to a run, in the transaction that writes what the work led to."""
+    connection.execute(
+        load("add_stage_seconds"), {"run_id": run_id, "stages": list(seconds), "seconds": list(seconds.values())}
+    )
+
+
 def close_run(
     connection: Connection,
     run_id: UUID,
@@ -148,6 +157,7 @@ def read_summary(connection: Connection, run_id: UUID) -> RunSummary:
         .join(model, scoring_run.c.model_id == model.c.model_id)
         .where(scoring_run.c.run_id == run_id)
     ).one()
+    stages = connection.execute(load("stage_seconds"), {"run_id": run_id})
     return RunSummary(
         run_id=row.run_id,
         model=row.version,
@@ -159,4 +169,5 @@ def read_summary(connection: Connection, run_id: UUID) -> RunSummary:
         unsettled=row.unsettled,
         seconds=row.seconds or 0.0,
         verdicts={name: getattr(row, name) for name in VERDICTS},
+        stage_seconds=dict(stages.tuples().all()),
     )

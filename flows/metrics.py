@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import DatabaseError
 from db.metrics import read_metrics
+from flows.cards import read_cards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from sqlalchemy import Connection
 
+    from flows.cards import CardUse
     from flows.supervisor import Kept
 
     Connect = Callable[[], Connection]
@@ -42,6 +44,15 @@ FIGURES = {
     "runs": Figure(name="casting_runs", says="Scoring runs by state.", label="state"),
     "backlog": Figure(name="casting_backlog_images", says="Images that the newest completed run left unjudged."),
     "last_run_seconds": Figure(name="casting_last_run_seconds", says="How long the newest completed run took."),
+    "stage_seconds": Figure(
+        name="casting_stage_seconds",
+        says="Seconds of work by stage, since ever; chunks and threads side by side are added up.",
+        label="stage",
+        counter=True,
+    ),
+    "last_run_stage_seconds": Figure(
+        name="casting_last_run_stage_seconds", says="The same of the newest completed run.", label="stage"
+    ),
     "last_run_rate": Figure(name="casting_last_run_images_per_second", says="Images a second of that run."),
     "last_run_finished": Figure(
         name="casting_last_run_finished_timestamp_seconds", says="When the newest completed run ended, Unix time."
@@ -61,6 +72,7 @@ class PlantCollector(Collector):
 
     connect: Connect
     kept: Callable[[], list[Kept]] = list
+    cards: Callable[[], list[CardUse]] = read_cards
 
     def collect(self) -> Iterator[Metric]:
         """The figures, and whether the database could be asked."""
@@ -75,6 +87,7 @@ class PlantCollector(Collector):
         for figure, values in figures.items():
             yield _family(FIGURES[figure], values)
         yield from self._services()
+        yield from self._cards()
 
     def _services(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("casting_service_up", "Services of casting up that run.", labels=["service"])
@@ -84,6 +97,18 @@ class PlantCollector(Collector):
             restarts.add_metric([kept.service.name], kept.restarts)
         yield up
         yield restarts
+
+    def _cards(self) -> Iterator[Metric]:
+        busy = GaugeMetricFamily("casting_gpu_busy_ratio", "Share of time a card computes, 0 to 1.", labels=["gpu"])
+        used = GaugeMetricFamily("casting_gpu_memory_used_bytes", "Memory in use on a card.", labels=["gpu"])
+        total = GaugeMetricFamily("casting_gpu_memory_bytes", "Memory of a card.", labels=["gpu"])
+        for card in self.cards():
+            busy.add_metric([card.index], card.busy)
+            used.add_metric([card.index], card.memory_used)
+            total.add_metric([card.index], card.memory_total)
+        yield busy
+        yield used
+        yield total
 
 
 def _family(figure: Figure, values: dict[str, float]) -> Metric:

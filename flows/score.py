@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from casting_core.discovery import discover
 from casting_core.judging import judge_images
+from casting_core.stages import StageClock
 from casting_core.types import ImageChunk, Rejection, RunSummary, ScoringRun, Window
 from db import rollups, runs
 from db.images import backlog_chunks, claim_images, count_backlog, insert_images, known_images
@@ -103,6 +104,7 @@ def discover_images(run: ScoringRun) -> int:
     """Make the window's new images known, folder by folder; return how many were new."""
     resources = open_resources(load_settings())
     discovered, unsettled, unmatched = 0, 0, []
+    clock = StageClock()
     with resources.engine.connect() as connection:
         found_by_folder = discover(
             resources.store,
@@ -112,11 +114,12 @@ def discover_images(run: ScoringRun) -> int:
             lines=run.lines,
             settled_before=_settled_before(resources),
         )
-        for found in found_by_folder:
-            discovered += insert_images(connection, found.images)
-            connection.commit()
-            unsettled += found.unsettled
-            unmatched += found.unmatched
+        with clock.measure("discover"):
+            for found in found_by_folder:
+                discovered += insert_images(connection, found.images)
+                connection.commit()
+                unsettled += found.unsettled
+                unmatched += found.unmatched
         runs.record_discovery(
             connection,
             run.run_id,
@@ -125,6 +128,7 @@ def discover_images(run: ScoringRun) -> int:
             examples=unmatched[:_EXAMPLES],
             unsettled=unsettled,
         )
+        runs.add_stage_seconds(connection, run.run_id, clock.seconds)
         connection.commit()
     if unmatched:
         get_run_logger().warning(
@@ -143,11 +147,14 @@ def score_chunk(run: ScoringRun, chunk: ImageChunk) -> int:
     """Judge those images of a chunk that nobody else holds; return how many. All of it is one transaction."""
     resources = open_resources(load_settings())
     scorer = resources.scorer(run.model)
+    clock = StageClock()
     with resources.engine.begin() as connection:
         claimed = claim_images(connection, chunk, model_id=run.model.model_id)
-        judgements = judge_images(resources.store, scorer, claimed)
-        write_judgements(connection, run, judgements)
-        runs.count_judgements(connection, run.run_id, judgements)
+        judgements = judge_images(resources.store, scorer, claimed, clock=clock)
+        with clock.measure("write"):
+            write_judgements(connection, run, judgements)
+            runs.count_judgements(connection, run.run_id, judgements)
+        runs.add_stage_seconds(connection, run.run_id, clock.seconds)
     _log_judgements(resources, run, judgements)
     return len(judgements)
 
@@ -229,9 +236,10 @@ def _publish(summary: RunSummary) -> None:
     logger = get_run_logger()
     logger.info("%s", summary)
     row = summary.to_json()
+    stages = {f"{stage}_seconds": seconds for stage, seconds in row.pop("stage_seconds").items()}
     try:
         create_table_artifact(
-            table=[row | row.pop("verdicts")], key="scoring-run", description=f"Scoring run {summary.run_id}"
+            table=[row | row.pop("verdicts") | stages], key="scoring-run", description=f"Scoring run {summary.run_id}"
         )
     except Exception:  # the verdicts are written; a server that is away must not fail the run
         logger.warning("The summary of run %s could not be shown in Prefect", summary.run_id, exc_info=True)

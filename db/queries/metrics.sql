@@ -6,6 +6,12 @@ WHERE value IS NOT NULL
 UNION ALL
 SELECT 'images_discovered', '', coalesce(sum(discovered), 0) FROM scoring_run
 UNION ALL
+SELECT 'stage_seconds', stage, sum(seconds) FROM run_stage GROUP BY stage
+UNION ALL
+SELECT 'last_run_stage_seconds', stage, seconds
+FROM run_stage
+WHERE run_id = (SELECT run_id FROM scoring_run WHERE state = 'completed' ORDER BY started_at DESC LIMIT 1)
+UNION ALL
 SELECT 'runs', state, count(*) FROM scoring_run GROUP BY state
 UNION ALL
 SELECT 'alerts_open', severity, count(*) FROM alert WHERE state <> 'resolved' GROUP BY severity

@@ -17,7 +17,7 @@ from db.schema.history import archived_month, part, part_hour, rollup_stale
 from db.schema.metadata import metadata
 from db.schema.plant import line_name, part_attribute, shift
 from db.schema.registry import golden_image, label, model_event, retrain_run, snapshot_label
-from db.schema.scoring import image, model, quarantine, scoring_run, verdict
+from db.schema.scoring import image, model, quarantine, run_stage, scoring_run, verdict
 
 __all__ = [
     "alert",
@@ -39,6 +39,7 @@ __all__ = [
     "quarantine",
     "retrain_run",
     "rollup_stale",
+    "run_stage",
     "scoring_run",
     "shift",
     "snapshot_label",

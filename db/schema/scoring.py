@@ -80,6 +80,17 @@ scoring_run = Table(
     Index("scoring_run_started_idx", "started_at"),
 )
 
+run_stage = Table(
+    "run_stage",
+    metadata,
+    Column("run_id", Uuid, ForeignKey("scoring_run.run_id"), nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("seconds", Double, nullable=False),
+    PrimaryKeyConstraint("run_id", "stage", name="run_stage_pkey"),
+    CheckConstraint("stage IN ('discover', 'fetch', 'decode', 'forward', 'write')", name="run_stage_stage_check"),
+    CheckConstraint("seconds >= 0 AND seconds < 'Infinity'", name="run_stage_seconds_check"),
+)
+
 image = Table(
     "image",
     metadata,

@@ -44,6 +44,8 @@ def score(
     else:
         print_table(("", "images"), _rows(summary), title=f"Run {summary.run_id} by {summary.model}")
         messages.print(f"{summary.seconds:.1f} s, {summary.images_per_s:.1f} images/s")
+        work = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in summary.stage_seconds.items())
+        messages.print(f"Seconds of work, side by side: {work}")
 
 
 def run_scoring(settings: Settings, **parameters: Any) -> RunSummary:

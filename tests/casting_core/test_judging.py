@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,6 +15,7 @@ from casting_core.errors import BucketMissing, StorageDenied, StorageUnavailable
 from casting_core.judging import judge_images
 from casting_core.model import build_network
 from casting_core.scoring import Hardware, network_scorer
+from casting_core.stages import StageClock
 from casting_core.storage import open_store
 from casting_core.synthetic import make_casting, render
 from casting_core.types import ClaimedImage, Prediction, Rejection
@@ -116,3 +119,15 @@ def test_an_empty_claim_is_no_work(scorer):
     shelf = Shelf({})
     assert judge_images(shelf, scorer, []) == []
     assert shelf.fetched == []
+
+
+def test_the_clock_is_told_of_each_stage_and_counts_no_waiting_for_the_one_network(scorer, content):
+    clock = StageClock()
+    judge_images(Shelf({f"u{n}": content for n in range(4)}), scorer, claimed(4), clock=clock)
+    assert set(clock.seconds) == {"fetch", "decode", "forward"}
+    crowded = [StageClock() for _ in range(4)]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(lambda each: scorer.judge(dict.fromkeys(range(16), content), clock=each), crowded))
+    # Four at once wait for one another; each counts its own turn alone.
+    assert sum(each.seconds["forward"] for each in crowded) <= time.perf_counter() - began

@@ -291,3 +291,18 @@ def test_a_run_needs_a_registered_model(engine, run):
         connection.execute(text("DELETE FROM model"))
     assert isinstance(refused.value.orig, psycopg.errors.ForeignKeyViolation)
     assert value(engine, "SELECT model_id FROM scoring_run") == run.model.model_id
+
+
+def test_seconds_of_work_add_up_by_stage_in_the_order_of_the_work(engine, run):
+    with engine.begin() as connection:
+        runs.add_stage_seconds(connection, run.run_id, {"write": 0.5, "fetch": 1.0})
+        runs.add_stage_seconds(connection, run.run_id, {"fetch": 0.25, "forward": 2.0})
+        runs.close_run(connection, run.run_id, state="completed", seconds=3.0, backlog=0)
+        summary = runs.read_summary(connection, run.run_id)
+    assert list(summary.stage_seconds.items()) == [("fetch", 1.25), ("forward", 2.0), ("write", 0.5)]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_seconds_that_would_spoil_every_later_sum_are_refused(engine, run, seconds):
+    with engine.begin() as connection, pytest.raises(exc.IntegrityError, match="run_stage_seconds_check"):
+        runs.add_stage_seconds(connection, run.run_id, {"fetch": seconds})

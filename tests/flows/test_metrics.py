@@ -5,7 +5,9 @@ import socket
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import create_engine
 
+from flows.cards import parse_cards, read_cards
 from flows.metrics import PlantCollector, as_text, serve
 from flows.supervisor import Kept
 from tests.flows.conftest import NOW
@@ -41,6 +43,54 @@ def test_figures_follow_the_hourly_job(scoring_plant):
     assert after["casting_judged_until_timestamp_seconds",] == NOW.timestamp()
     assert after["casting_last_run_images_per_second",] > 0
     assert after["casting_deliveries_waiting",] == 0
+    stages = {key[1]: value for key, value in after.items() if key[0] == "casting_last_run_stage_seconds"}
+    assert set(stages) == {"discover", "fetch", "decode", "forward", "write"}
+    assert all(seconds > 0 for seconds in stages.values())
+    # Both happen once at a time, within the run.
+    assert stages["discover"] + stages["forward"] < after["casting_last_run_seconds",]
+    score(until=NOW)
+    total = figures(as_text(collector))
+    assert total["casting_stage_seconds_total", "forward"] == stages["forward"], "nothing was left to judge"
+    assert total["casting_stage_seconds_total", "discover"] > stages["discover"]
+    assert ("casting_last_run_stage_seconds", "forward") not in total
+
+
+def test_a_run_says_in_its_summary_where_the_time_went(scoring_plant):
+    from flows.score import score
+
+    scoring_plant.put_many(20)
+    summary = score(until=NOW)
+    assert list(summary.stage_seconds) == ["discover", "fetch", "decode", "forward", "write"]
+    assert summary.to_json()["stage_seconds"]["forward"] == round(summary.stage_seconds["forward"], 3)
+
+
+def test_cards_are_shown_as_the_driver_tells_of_them():
+    answer = "0, 87, 40536, 81559\n1, [N/A], [N/A], 81559\nNVIDIA-SMI has failed\n"
+    collector = PlantCollector(connect=away().connect, cards=lambda: parse_cards(answer))
+    found = figures(as_text(collector))
+    assert {key: value for key, value in found.items() if "gpu" in key[0]} == {
+        ("casting_gpu_busy_ratio", "0"): 0.87,
+        ("casting_gpu_memory_used_bytes", "0"): 40536 * 1024**2,
+        ("casting_gpu_memory_bytes", "0"): 81559 * 1024**2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("script", "cards"),
+    [
+        ('test "$1" = --query-gpu=index,utilization.gpu,memory.used,memory.total && echo "0, 5, 10, 20"', 1),
+        ("echo 'NVIDIA-SMI has failed because it could not communicate with the driver'; exit 9", 0),
+        (None, 0),
+    ],
+    ids=["answers", "fails", "is not there"],
+)
+def test_the_driver_is_asked_by_its_own_program(tmp_path, monkeypatch, script, cards):
+    if script:
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin" if script else str(tmp_path))
+    assert len(read_cards()) == cards
 
 
 def test_what_is_quarantined_is_logged_with_run_line_and_image(scoring_plant, caplog):
@@ -70,11 +120,12 @@ def test_a_camera_gone_blind_does_not_drown_the_log(scoring_plant, caplog, monke
     assert "4 further images of this chunk are quarantined" in said
 
 
-def test_a_database_that_is_away_is_a_figure_and_no_error():
-    from sqlalchemy import create_engine
+def away():
+    return create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", connect_args={"connect_timeout": 1})
 
-    engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", connect_args={"connect_timeout": 1})
-    found = figures(as_text(PlantCollector(connect=engine.connect)))
+
+def test_a_database_that_is_away_is_a_figure_and_no_error():
+    found = figures(as_text(PlantCollector(connect=away().connect, cards=list)))
     assert found == {("casting_database_up",): 0}
 
 
