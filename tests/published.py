@@ -15,12 +15,27 @@ from db import models
 BY_TEST = {"who": "tests", "why": "for a test"}
 
 
-def publish_model(engine, models_url, *, architecture, side, seed=0, precision="float32", promote=True, options=None):
-    """Publish and register a model, make it the champion if asked, and return its registered row."""
+def publish_model(
+    engine,
+    models_url,
+    *,
+    architecture,
+    side,
+    seed=0,
+    precision="float32",
+    promote=True,
+    number=0,
+    thresholds=None,
+    options=None,
+):
+    """Publish and register a model, make it the champion if asked, and return its registered row.
+
+    Models of one seed are told apart by their `number`.
+    """
     torch.manual_seed(seed)
     weights = encode_weights(build_network(architecture).state_dict())
     sha256 = hashlib.sha256(weights).hexdigest()
-    trained_at = datetime(2026, 11, 1, seed, tzinfo=UTC)
+    trained_at = datetime(2026, 11, 1, seed, number, tzinfo=UTC)
     card = ModelCard(
         version=version_name(trained_at, architecture, sha256),
         trained_at=trained_at,
@@ -29,7 +44,7 @@ def publish_model(engine, models_url, *, architecture, side, seed=0, precision="
         preprocessing=Preprocessing(side=side),
         gate=ImageGate(),
         temperature=1.0,
-        thresholds=Thresholds(),
+        thresholds=thresholds or Thresholds(),
         serving=Serving(precision=precision),
         weights_sha256=sha256,
         libraries=library_versions(),

@@ -1,6 +1,7 @@
 """A bucket behind a real S3 API over HTTP, and a proxy in front of it that fails on demand."""
 
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -10,9 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-Fault = Literal["unavailable", "slow_down", "forbidden", "reset", "truncate", "hang"]
+Fault = Literal["unavailable", "slow_down", "forbidden", "reset", "truncate", "hang", "slow", "twice"]
 
 CREDENTIALS = {"key": "testing", "secret": "testing", "client_kwargs": {"region_name": "us-east-1"}}
+# One object of a listing.
+_LISTED = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
 _PROXIED_ANEW = {"connection", "content-length", "expect", "transfer-encoding"}
 _REFUSALS = {
     "unavailable": (503, "ServiceUnavailable"),
@@ -46,9 +49,13 @@ class S3Bucket:
 
 @dataclass(kw_only=True)
 class FaultProxy:
-    """Hands requests on to an S3 server, unless `fault` names a way to fail one; `requests` are (method, path)."""
+    """Hands requests on to an S3 server, unless `fault` names a way to fail one; `requests` are (method, path).
+
+    `slow` answers after `delay` seconds; `twice` lets a listing name each of its keys two times.
+    """
 
     upstream: str
+    delay: float = 0.5
     fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
     requests: list[tuple[str, str]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -127,7 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
             content = f"<Error><Code>{code}</Code><Message>refused by the test</Message></Error>".encode()
             self._answer(status, {"Content-Type": "application/xml"}, content)
         else:
-            self._hand_on(body, truncated=fault == "truncate")
+            if fault == "slow":
+                self.proxy.released.wait(self.proxy.delay)
+            self._hand_on(body, truncated=fault == "truncate", twice=fault == "twice")
 
     do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server looks these names up
 
@@ -140,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
 
-    def _hand_on(self, body: bytes, *, truncated: bool) -> None:
+    def _hand_on(self, body: bytes, *, truncated: bool, twice: bool) -> None:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _PROXIED_ANEW}
         connection = http.client.HTTPConnection(urlsplit(self.proxy.upstream).netloc, timeout=30)
         try:
@@ -149,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = response.read()
         finally:
             connection.close()
+        if twice:
+            content = _LISTED.sub(rb"\g<0>\g<0>", content)
         length = response.headers["Content-Length"] if self.command == "HEAD" else None
         self._answer(response.status, response.headers, content, length=length, truncated=truncated)
 

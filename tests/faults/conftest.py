@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.faults.servers import PrefectServer
 from tests.flows.conftest import Plant, plant  # noqa: F401 - the fixture
 
 
@@ -62,38 +63,11 @@ def scoring(plant, prefect_api):  # noqa: F811 - the fixture
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory):
     """A Prefect server of its own for the processes, since each would start one otherwise."""
-    import socket
-
-    import httpx
-
-    home = tmp_path_factory.mktemp("prefect-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    server = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}/api"
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            httpx.get(f"{url}/health", timeout=2).raise_for_status()
-            break
-        except httpx.HTTPError:
-            if time.monotonic() > deadline or server.poll() is not None:
-                raise
-            time.sleep(0.2)
-    os.environ["PREFECT_API_URL"] = url
-    os.environ["PREFECT_HOME"] = str(home)
-    yield url
-    del os.environ["PREFECT_API_URL"], os.environ["PREFECT_HOME"]
-    server.terminate()
-    server.wait(30)
+    server = PrefectServer(tmp_path_factory.mktemp("prefect-server"))
+    server.start()
+    server.wait()
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("PREFECT_API_URL", "PREFECT_HOME"):
+            environment.setenv(name, server.environment[name])
+        yield server.url
+    server.stop()

@@ -1,33 +1,21 @@
 """A plant PC from an empty home, as `casting up` runs it: everything is killed in mid-run, and nothing is lost."""
 
 import json
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
-import time
-from contextlib import suppress
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
 from db import embedded
-from db.engine import make_engine
-from tests.flows.conftest import environment_without_prefect, picture
-from tests.published import publish_model
+from tests.faults.plant_pc import AUTH, IMAGES, PlantPC, eventually
 
 # Two servers and four Python processes start and start again; that takes a busy machine long.
 pytestmark = pytest.mark.timeout(1200)
 
-IMAGES = 120
-AUTH = ("plant", "password of a test")
 # What a person does in the Prefect UI (a notification block), and `casting deploy` afterwards.
 NAME_WHO_IS_TOLD = """
 import sys
@@ -40,126 +28,6 @@ block = CustomWebhookNotificationBlock(
 block.save("casting-people")
 assert automations.register(load_settings()) == []
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class PlantPC:
-    """A home of its own, and the commands that a person types on it."""
-
-    def __init__(self, **environment):
-        # Not below pytest's own folder: Postgres' own user may not look into that.
-        self.home = Path(tempfile.mkdtemp(prefix="casting-pc-"))
-        self.port, self.metrics_port = free_port(), free_port()
-        self.environment = environment_without_prefect() | {
-            "CASTING_HOME": str(self.home),
-            "CASTING_PREFECT_PORT": str(self.port),
-            "CASTING_METRICS_PORT": str(self.metrics_port),
-            "CASTING_PREFECT_AUTH": ":".join(AUTH),
-            "CASTING_LOG_FORMAT": "json",
-            "CASTING_SETTLE_SECONDS": "0",
-            "CASTING_CHUNK_SIZE": "4",
-            "CASTING_CHUNKS_IN_FLIGHT": "1",
-            "CASTING_DEVICE": "cpu",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "COLUMNS": "160",
-            **environment,
-        }
-        self.ups = []
-
-    def command(self, *arguments, timeout=240):
-        return subprocess.run(  # noqa: S603 - our own command
-            [sys.executable, "-m", "flows", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    def up(self, *, seconds=600):
-        """Start `casting up` and return once it says that everything is up, with what it said."""
-        output = self.home / f"up-{len(self.ups)}.txt"
-        with output.open("w") as file:
-            command = [sys.executable, "-m", "flows", "up"]
-            process = subprocess.Popen(command, env=self.environment, stdout=file, stderr=file)  # noqa: S603
-        self.ups.append(process)
-        deadline = time.monotonic() + seconds
-        while "Everything is up" not in output.read_text():
-            assert process.poll() is None, output.read_text()
-            assert time.monotonic() < deadline, output.read_text()
-            time.sleep(0.1)
-        return output.read_text()
-
-    def kill_everything(self):
-        """Kill the supervisor, all that it has started, and Postgres; return how many processes that were."""
-        supervisor = psutil.Process(self.ups[-1].pid)
-        victims = [supervisor, *supervisor.children(recursive=True)]
-        postmaster = psutil.Process(int((self.home / "postgres" / "postmaster.pid").read_text().split()[0]))
-        victims += [postmaster, *postmaster.children()]
-        for victim in victims:
-            # A session of Postgres may have ended since it was listed.
-            with suppress(psutil.NoSuchProcess):
-                victim.send_signal(signal.SIGKILL)
-        psutil.wait_procs(victims, timeout=10)
-        return len(victims)
-
-    def api(self, method, path, body=None):
-        """Ask Prefect; busy, it answers 503, after which its own client asks again as well."""
-        deadline = time.monotonic() + 60
-        while True:
-            url = f"http://127.0.0.1:{self.port}/api{path}"
-            answer = httpx.request(method, url, json=body, timeout=60, auth=AUTH)
-            if answer.status_code != 503 or time.monotonic() > deadline:
-                break
-            time.sleep(1)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
-
-    def run_deployment(self, name, parameters=None):
-        deployment = self.api("GET", f"/deployments/name/{name}")
-        return self.api("POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters or {}})
-
-    def let_pass(self, automation, *, seconds):
-        """Change how long an automation waits."""
-        fields = ("name", "description", "enabled", "trigger", "actions")
-        changed = {name: automation[name] for name in fields} | {"trigger": automation["trigger"] | {"within": seconds}}
-        self.api("PUT", f"/automations/{automation['id']}", changed)
-
-    def state_of(self, run):
-        return self.api("GET", f"/flow_runs/{run['id']}")["state"]
-
-    def sql(self, query):
-        engine = make_engine(embedded.address(self.home / "postgres"))
-        try:
-            with engine.connect() as connection:
-                return connection.exec_driver_sql(query).all()
-        finally:
-            engine.dispose()
-
-    def publish(self, **options):
-        engine = make_engine(embedded.address(self.home / "postgres"))
-        publish_model(engine, (self.home / "models").as_uri(), **options)
-        engine.dispose()
-
-    def drop_images(self, count=IMAGES, *, line="cam1"):
-        folder = self.home / "bucket" / line / datetime.now(tz=UTC).strftime("%Y/%m/%d/%H")
-        folder.mkdir(parents=True, exist_ok=True)
-        content = picture(3, side=300)
-        for number in range(count):
-            (folder / f"P{number:04d}.jpg").write_bytes(content)
-
-    def close(self):
-        self.command("down")
-        for process in self.ups:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-        shutil.rmtree(self.home, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -195,14 +63,6 @@ def told():
     yield told
     server.shutdown()
     server.server_close()
-
-
-def eventually(condition, *, what, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
-    return value
 
 
 def test_from_an_empty_home_one_command_brings_everything_up(pc):

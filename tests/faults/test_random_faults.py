@@ -1,6 +1,6 @@
 """A plant PC through random faults, drawn from a seed: no image without an outcome, none with two.
 
-    make faults SCHEDULES=20 SEED=7
+    make faults PC_SCHEDULES=20 SEED=7
 
 Each schedule drops images, starts the hourly job, does a few faults at random moments, and lets the system get well.
 The oracle reads the database; what was run, done and found is printed.
@@ -15,7 +15,8 @@ from collections import Counter
 import psutil
 import pytest
 
-from tests.faults.test_plant_pc import PlantPC, eventually
+from tests.faults.oracle import Expected, Oracle
+from tests.faults.plant_pc import PlantPC, eventually
 
 IMAGES = 60
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
@@ -62,24 +63,6 @@ FAULTS = {
 }
 
 
-def violations(pc, dropped):
-    """What is wrong once the system is well again."""
-    found = []
-    for query, says in (
-        ("SELECT count(*) FROM image", "images known"),
-        ("SELECT count(DISTINCT image_id) FROM verdict", "images judged"),
-        ("SELECT count(*) FROM verdict", "verdicts"),
-    ):
-        ((count,),) = pc.sql(query)
-        if count != dropped:
-            found.append(f"{count} {says}, not {dropped}")
-    if pc.sql("SELECT 1 FROM verdict JOIN quarantine USING (image_id, captured_at)"):
-        found.append("an image with two outcomes")
-    if running := pc.sql("SELECT run_id FROM scoring_run WHERE state = 'running'"):
-        found.append(f"{len(running)} runs said to be running")
-    return found
-
-
 def get_well(pc):
     """Run the hourly job until one run completes."""
 
@@ -100,27 +83,29 @@ def get_well(pc):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_random_faults_lose_and_double_nothing(capsys):
-    schedules, seed = int(os.environ.get("SCHEDULES", "3")), int(os.environ.get("SEED", "1"))
+    schedules, seed = int(os.environ.get("PC_SCHEDULES", "3")), int(os.environ.get("SEED", "1"))
     chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
-    done, found, dropped = Counter(), [], 0
+    done, found, bucket = Counter(), [], {}
     pc = PlantPC(CASTING_SCORE_CRON="0 0 1 1 *", CASTING_RETRY_DELAY_SECONDS="0.5")
     try:
         pc.up()
-        pc.publish(architecture="resnet18", side=224)
+        champion = pc.publish(architecture="resnet18", side=224)
+        oracle = Oracle(sql=pc.sql)
         for schedule in range(schedules):
-            pc.drop_images(IMAGES, line=f"cam{schedule}")
-            dropped += IMAGES
+            dropped = pc.drop_images(IMAGES, line=f"cam{schedule}")
+            bucket |= {uri: Expected(content=content) for uri, content in dropped.items()}
+            oracle.look()
             pc.run_deployment("score/hourly")
             for fault in chance.choices(list(FAULTS), k=chance.randint(1, 3)):
                 time.sleep(chance.uniform(0.5, 12))
                 done[fault] += bool(FAULTS[fault](pc))
             eventually(lambda: pc.command("status").returncode == 0, what="everything is up again", seconds=300)
             get_well(pc)
-            found += [f"schedule {schedule}: {violation}" for violation in violations(pc, dropped)]
+            found += [f"schedule {schedule}: {violation}" for violation in oracle.violations(bucket, model=champion)]
     finally:
         pc.close()
     with capsys.disabled():
         faults = ", ".join(f"{fault} {count}" for fault, count in done.items())
-        print(f"\n{schedules} schedules of seed {seed}, {dropped} images; {faults}; {len(found)} violations")  # noqa: T201
+        print(f"\n{schedules} schedules of seed {seed}, {len(bucket)} images; {faults}; {len(found)} violations")  # noqa: T201
     assert not found
     assert sum(done.values()) > 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.test_plant_pc import PlantPC, eventually
+from tests.faults.plant_pc import PlantPC, eventually
 
 
 @pytest.mark.slow
