@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test lint faults bench history bench-history bench-growth lock clean
+.PHONY: setup demo test lint faults soak bench history bench-history bench-growth lock clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,10 @@ faults: setup
 	$(BIN)/python -m pytest tests/faults/test_plant_pc.py
 	SCHEDULES=$(or $(SCHEDULES),100) PC_SCHEDULES=$(or $(PC_SCHEDULES),3) SEED=$(or $(SEED),1) \
 		$(BIN)/python -m pytest -m slow tests/faults --ignore=tests/faults/test_plant_pc.py
+
+# A plant PC under a steady rate of images: memory, connections and files stay flat. make soak MINUTES=30
+soak: setup
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
 
 # A month of three lines with climbs planted in it: the table of casting_core/ALERTS.md.
 history: setup

@@ -9,9 +9,12 @@ machine has it. What was run, done and found is printed.
 
 import os
 import random
+import shutil
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -70,7 +73,19 @@ def run_schedule(shared, chance, tally):
         found += oracle.violations(plant.expected, model=champion)
         found += oracle.alert_violations(plant.climbing, received=plant.receiver.keys, channel=CHANNEL)
         count(plant, tally)
+        if found:
+            found.append(f"what its processes said and its tables held lies in {keep(plant)}")
     return found
+
+
+def keep(plant):
+    """Keep what explains a violation; return the folder."""
+    folder = Path(tempfile.mkdtemp(prefix="casting-violation-"))
+    shutil.copytree(plant.folder, folder, dirs_exist_ok=True)
+    for table in ("scoring_run", "alert", "alert_event", "delivery", "quarantine", "stream_change"):
+        rows = plant.sql(f"SELECT * FROM {table}")  # noqa: S608 - our own words
+        (folder / f"{table}.txt").write_text("\n".join(map(str, rows)))
+    return folder
 
 
 def look(oracle):
@@ -125,9 +140,10 @@ def run_schedules(shared, tally, *, schedules, seed, progress=None):
     for number in range(schedules):
         chance = random.Random(f"{seed} {number}")  # noqa: S311 - chance, not secrecy
         tally.counts["schedules"] += 1
-        tally.violations += [f"schedule {number}: {each}" for each in run_schedule(shared, chance, tally)]
+        found = [f"schedule {number}: {each}" for each in run_schedule(shared, chance, tally)]
+        tally.violations += found
         if progress:
-            progress(f"{number + 1} of {schedules} schedules, {len(tally.violations)} violations")
+            progress(f"{number + 1} of {schedules} schedules", *found)
 
 
 def test_two_schedules_lose_and_double_nothing(shared):

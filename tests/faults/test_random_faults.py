@@ -54,7 +54,7 @@ def kill_everything(pc):
 
 
 FAULTS = {
-    "worker killed": lambda pc: kill_child(pc, "worker start --pool casting-gpu"),
+    "worker killed": lambda pc: kill_child(pc, "--pool casting-gpu"),
     "Prefect server killed": lambda pc: kill_child(pc, "prefect server start"),
     "run killed": lambda pc: kill_child(pc, "prefect.engine") or kill_child(pc, "flow-run execute"),
     "Postgres killed": kill_postgres,
