@@ -11,15 +11,18 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from casting_core.alert_chart import draw_alert_chart
+from casting_core.alert_wording import headline
 from casting_core.types import Window
 from db import alerts, embedded, migrate
 from db.engine import make_engine
+from flows.alert_picture import read_history
 from flows.baselines import set_baselines
 from flows.settings import Settings
 from flows.watch import watch_once
@@ -68,11 +71,10 @@ def planted(*, days: int, learn_days: int, hours_each: int) -> list[Climb]:
 
 
 def simulate(
-    engine: Engine, *, days: int, learn_days: int, per_hour: int, hours_each: int, seed: int
-) -> tuple[list[Climb], list[Alert]]:
-    """Write and watch the month; return what was planted and what was found."""
+    engine: Engine, climbs: Sequence[Climb], *, days: int, learn_days: int, per_hour: int, seed: int
+) -> list[Alert]:
+    """Write and watch some days with climbs in them; return the alerts."""
     generator = np.random.default_rng(seed)
-    climbs = planted(days=days, learn_days=learn_days, hours_each=hours_each)
     settings = Settings()
     model = register(engine)
     run = completed_run(engine, model, until=START)
@@ -96,7 +98,31 @@ def simulate(
                 set_baselines(connection, reference, lines=(), who="history", why="known good", now=now - HOUR)
             watch_once(connection, settings, now=now)
     with engine.connect() as connection:
-        return climbs, alerts.read_alerts(connection, states=["open", "acknowledged", "resolved"])
+        return alerts.read_alerts(connection, states=["open", "acknowledged", "resolved"])
+
+
+def told_of(climb: Climb, found: Sequence[Alert]) -> list[Alert]:
+    """The alerts that tell of a climb, the newest first: those that signalled within it or a day later."""
+    begin, end = START + climb.begin * HOUR, START + climb.end * HOUR
+    return [
+        alert
+        for alert in found
+        if alert.finding.kind == "defect_rate_climb"
+        and alert.finding.line == climb.line
+        and begin <= datetime.fromisoformat(alert.finding.evidence["signalled_at"]) < end + 24 * HOUR
+    ]
+
+
+def draw(engine: Engine, climbs: Sequence[Climb], found: Sequence[Alert], folder: Path) -> None:
+    """Draw the chart of the first alert of each climb that was found."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for climb in climbs:
+        for alert in told_of(climb, found)[-1:]:
+            with engine.connect() as connection:
+                history = read_history(connection, alert)
+            if history is not None:
+                picture = draw_alert_chart(history, title=headline(alert.finding), timezone=UTC, counted="defective")
+                (folder / f"{climb.line}-{climb.ratio:g}.png").write_bytes(picture)
 
 
 def table(climbs: Sequence[Climb], found: Sequence[Alert], *, per_hour: int, watched_days: int) -> str:
@@ -107,14 +133,7 @@ def table(climbs: Sequence[Climb], found: Sequence[Alert], *, per_hour: int, wat
     ]
     explained = set()
     for climb in climbs:
-        begin, end = START + climb.begin * HOUR, START + climb.end * HOUR
-        told = [
-            alert
-            for alert in found
-            if alert.finding.kind == "defect_rate_climb"
-            and alert.finding.line == climb.line
-            and begin <= datetime.fromisoformat(alert.finding.evidence["signalled_at"]) < end + 24 * HOUR
-        ]
+        begin, told = START + climb.begin * HOUR, told_of(climb, found)
         explained |= {alert.alert_id for alert in told}
         if not told:
             rows.append(f"| {climb.line} | x {climb.ratio:g} | {begin:%d %b %H:%M} | not found | | | |")
@@ -144,6 +163,7 @@ def main() -> None:
         "--hours-each", type=int, default=24, help="of the larger climbs; the smallest lasts three times as long"
     )
     parser.add_argument("--seed", type=int, default=20261102)
+    parser.add_argument("--pictures", type=Path, help="a folder for the charts of the climbs that were found")
     options = parser.parse_args()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="casting-history-") as folder:
@@ -152,10 +172,13 @@ def main() -> None:
         Path(folder).chmod(0o755)
         engine = make_engine(embedded.start(home / "postgres"))
         migrate.upgrade(engine)
-        climbs, found = simulate(
-            engine, days=options.days, learn_days=options.learn_days, per_hour=options.per_hour,
-            hours_each=options.hours_each, seed=options.seed,
+        climbs = planted(days=options.days, learn_days=options.learn_days, hours_each=options.hours_each)
+        found = simulate(
+            engine, climbs, days=options.days, learn_days=options.learn_days, per_hour=options.per_hour,
+            seed=options.seed,
         )  # fmt: skip
+        if options.pictures is not None:
+            draw(engine, climbs, found, options.pictures)
         engine.dispose()
         embedded.stop(home / "postgres")
     print_table = table(climbs, found, per_hour=options.per_hour, watched_days=options.days - options.learn_days)
