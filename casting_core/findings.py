@@ -49,7 +49,10 @@ def start_of(hour: int) -> datetime:
 def accuracy_on_castings(metrics: Mapping[str, Any]) -> Accuracy | None:
     """What a model's card says of its accuracy by casting; None where it says nothing that a rate can be corrected by.
 
-    A defective casting counts as detected unless it passes as ok: one in review is looked at.
+    A defective casting counts as detected unless it passes as ok, a sound one as passed unless it is rejected: those
+    in review count as a person will judge them. So does the observed rate, in which parts in review count by their
+    p_defective: as far as that is calibrated, they add up to the defective ones among them. Review then takes nothing
+    from the correction and adds nothing to it.
     """
     castings = metrics.get("by_casting") or {}
     try:

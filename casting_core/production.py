@@ -10,7 +10,7 @@ an hour's parts depend on that hour's pictures alone, and late ones change no ot
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +47,7 @@ class Verdicts:
 
     def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Verdicts:
         """Those chosen, in the order chosen."""
-        return Verdicts(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
+        return Verdicts(**{name: values[which] for name, values in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Parts:
 
     def take(self, which: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Parts:
         """Those chosen, in the order chosen."""
-        return Parts(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
+        return Parts(**{name: values[which] for name, values in vars(self).items()})
 
     def by_hour(self) -> Iterator[tuple[int, Parts]]:
         """Each hour that has parts, with them."""
@@ -138,7 +138,7 @@ def _one_verdict_a_part(verdicts: Verdicts, same: NDArray[np.bool_]) -> Verdicts
     last = worst[np.append(first[1:], order.size) - 1]
     speaking = views.take(last)
     return Verdicts(
-        **{field.name: getattr(speaking, field.name) for field in fields(Verdicts)}
+        **vars(speaking)
         | {
             "captured_at": np.minimum.reduceat(views.captured_at, first),
             "p_defective": np.maximum.reduceat(views.p_defective, first),

@@ -148,7 +148,11 @@ def table(climbs: Sequence[Climb], found: Sequence[Alert], *, per_hour: int, wat
             f"{(alert.opened_at - begin) / HOUR:.1f} h | {away:+.1f} h | {finding.observed_rate:.1%} |"
         )
     false = [alert for alert in found if alert.alert_id not in explained]
-    named = "; ".join(f"{alert.finding.kind} on {alert.finding.line}" for alert in false)
+    named = "; ".join(
+        f"{alert.finding.kind} ({alert.finding.evidence.get('chart')}) on {alert.finding.line}, "
+        f"signalled {alert.finding.signal[:13]}, over {alert.resolved_at and alert.resolved_at.isoformat()[:13]}"
+        for alert in false
+    )
     told = f"False alarms: {len(false)} in {watched_days} days over {len(LINES)} lines and all kinds"
     return "\n".join([*rows, "", f"{told}; the budget is one in 30 days. {named}".strip()])
 

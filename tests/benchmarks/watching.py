@@ -1,8 +1,11 @@
-"""Watching fifty lines: a backlog of many parts at once, then one more hour, and what is held in memory meanwhile."""
+"""Watching fifty lines: a backlog of many parts at once, then one more hour, each in a process of its own."""
 
 from __future__ import annotations
 
-import resource
+import json
+import os
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,8 +16,6 @@ from sqlalchemy import text
 from casting_core.chart_plan import design_chart
 from casting_core.types import Window
 from flows.baselines import set_baselines
-from flows.settings import Settings
-from flows.watch import watch_once
 from tests.benchmarks import plant
 from tests.histories import HOUR, START, completed_run, register
 
@@ -29,6 +30,44 @@ _PARTS = """
         'P' || lpad((h * 1000 + i)::text, 7, '0'), 1, :start
     FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS h,
         generate_series(1, 50) AS l, generate_series(1, 200) AS i
+"""
+_REVIEW = ((0.35, 0.002), (0.45, 0.001), (0.55, 0.0008), (0.65, 0.0005))
+_PROGRAM = """
+import json, resource, sys, time
+from datetime import datetime
+from pathlib import Path
+from sqlalchemy import text
+from casting_core import chart_plan
+from flows.resources import open_resources
+from flows.settings import load_settings
+from flows.watch import watch_once
+
+designing = 0.0
+finish = chart_plan.finish_design
+
+def timed(*given, **named):
+    global designing
+    started = time.perf_counter()
+    try:
+        return finish(*given, **named)
+    finally:
+        designing += time.perf_counter() - started
+
+chart_plan.finish_design = timed
+resources = open_resources(load_settings())
+
+def processor_of(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+with resources.engine.begin() as connection:
+    pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    postgres, processor = processor_of(pid), time.process_time()
+    summary = watch_once(connection, resources.settings, now=datetime.fromisoformat(sys.argv[1]))
+    postgres, processor = processor_of(pid) - postgres, time.process_time() - processor
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"parts": summary.parts, "seconds": summary.seconds, "designing": designing, "processor": processor,
+                  "postgres": postgres, "peak": peak}))
 """
 _VERDICTS = """
     INSERT INTO verdict (image_id, captured_at, model_id, run_id, p_defective, verdict, sha256)
@@ -53,11 +92,6 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
             values = {"model": model, "run": scoring_run, "since": since, "until": until}
             connection.execute(text(_VERDICTS), values)
 
-    def watch(now: datetime) -> tuple[int, float]:
-        with engine.begin() as connection:
-            summary = watch_once(connection, Settings(), now=now)
-        return summary.parts, summary.seconds
-
     write(0, 23)
     with engine.begin() as connection:
         reference, now = Window(since=START, until=START + 24 * HOUR), START + 23 * HOUR
@@ -67,26 +101,44 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE image"))
         connection.execute(text("ANALYZE verdict"))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     now = START + (24 + _HOURS) * HOUR + timedelta(minutes=5)
-    parts, seconds = watch(now)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    backlog = _watch(now)
     write(24 + _HOURS, 24 + _HOURS)
-    hour_parts, hour_seconds = watch(now + HOUR)
+    hour = _watch(now + HOUR)
     return {
-        "parts at once": parts,
-        "watching them, s": seconds,
-        "memory added at most, MiB": peak - before,
-        "parts of one more hour": hour_parts,
-        "watching that hour, s": hour_seconds,
-        "designing for 50 lines, s": _designing(),
+        "parts at once": backlog["parts"],
+        "watching them, s": backlog["seconds"],
+        "of that designing, s": backlog["designing"],
+        "processor s, Python": backlog["processor"],
+        "processor s, Postgres": backlog["postgres"],
+        "whole process at most, MiB": backlog["peak"],
+        "parts of one more hour": hour["parts"],
+        "watching that hour, s": hour["seconds"],
+        "designing for 50 lines, s": _designing(()),
+        "the same with parts in review, s": _designing(_REVIEW),
         "lines": _LINES,
         "parts an hour and line": _PER_HOUR,
     }
 
 
-def _designing() -> float:
+def _watch(now: datetime) -> dict[str, Any]:
+    """Watch in a new process, with nothing designed yet, as a flow run does."""
+    output = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", _PROGRAM, now.isoformat()],
+        env=os.environ.copy(),
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    measured: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return measured
+
+
+def _designing(review: tuple[tuple[float, float], ...]) -> float:
+    """Designs of fifty rates, none of them in the cache."""
     started = time.perf_counter()
     for rate in np.linspace(0.01, 0.06, _LINES):
-        design_chart(rate=float(rate), ratio=2, icc=0.005, batch=_PER_HOUR, arl0=_LINES * 30 * 24 * _PER_HOUR)
+        design_chart(
+            rate=float(rate), ratio=2, icc=0.005, batch=_PER_HOUR, arl0=_LINES * 30 * 24 * _PER_HOUR, review=review
+        )
     return time.perf_counter() - started
