@@ -83,7 +83,7 @@ def draw_alert_chart(history: ChartHistory, *, title: str, timezone: tzinfo, cou
     else:
         axes[0].text(0.5, 0.5, "no parts in this time", ha="center", fontsize=_LETTERS + 2, color=_QUIET)
         axes[0].set_axis_off()
-    figure.subplots_adjust(left=0.145, right=0.97, top=0.86, bottom=0.06, hspace=0.1)
+    figure.subplots_adjust(left=0.145, right=0.955, top=0.86, bottom=0.06, hspace=0.1)
     target = io.BytesIO()
     FigureCanvasAgg(figure).print_png(target)
     return target.getvalue()

@@ -137,17 +137,18 @@ class Plan:
 
     def baseline(self, chart: ChartName, stream: str, hour: int) -> StreamBaseline | None:
         """The stream's baseline at that hour, or the fleet's, whichever was set later; None where there is none."""
-        kind = ALERT_OF[chart]
-        known = [
-            baseline
-            for name in (stream, "")
-            for baseline in self.baselines.get((kind, name), ())
-            if baseline.valid_from_hour <= hour
-        ]
+        kind, found = ALERT_OF[chart], None
         # At one setting every stream with parts of its own gets a baseline, and the fleet's is for all others.
-        return max(
-            known, key=lambda each: (each.valid_from_hour, each.stream == stream, each.baseline_id), default=None
-        )
+        for name in ("", stream):
+            for each in self.baselines.get((kind, name), ()):
+                later = found is None or (each.valid_from_hour, each.stream == stream, each.baseline_id) >= (
+                    found.valid_from_hour,
+                    found.stream == stream,
+                    found.baseline_id,
+                )
+                if later and each.valid_from_hour <= hour:
+                    found = each
+        return found
 
     def segment(self, chart: ChartName, stream: str, hour: int, model_id: int | None) -> Segment:
         """The segment that an hour belongs to; `model_id` is the model that judged most of its parts."""

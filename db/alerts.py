@@ -26,7 +26,7 @@ from casting_core.alert_types import (
 )
 from db.errors import UnknownAlert, WrongAlertState
 from db.queries import load
-from db.schema import alert, alert_event, delivery
+from db.schema import alert, alert_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,25 +45,6 @@ UNRESOLVED: tuple[AlertState, ...] = ("open", "acknowledged")
 
 def no_outbox(_connection: Connection, _alert: Alert, _event: AlertEvent) -> None:
     """Tell nobody."""
-
-
-def to_channels(channels: Sequence[str]) -> Outbox:
-    """Make an outbox that writes one message a channel for every event."""
-
-    def enqueue(connection: Connection, _alert: Alert, event: AlertEvent) -> None:
-        rows = [
-            {
-                "alert_id": event.alert_id,
-                "event_id": event.event_id,
-                "channel": channel,
-                "idempotency_key": f"{event.event_id}:{channel}",
-            }
-            for channel in channels
-        ]
-        if rows:
-            connection.execute(insert(delivery), rows)
-
-    return enqueue
 
 
 def open_alert(

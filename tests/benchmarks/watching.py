@@ -33,7 +33,7 @@ _PARTS = """
 """
 _REVIEW = ((0.35, 0.002), (0.45, 0.001), (0.55, 0.0008), (0.65, 0.0005))
 _PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
 from datetime import datetime
 from pathlib import Path
 from sqlalchemy import text
@@ -65,7 +65,8 @@ with resources.engine.begin() as connection:
     postgres, processor = processor_of(pid), time.process_time()
     summary = watch_once(connection, resources.settings, now=datetime.fromisoformat(sys.argv[1]))
     postgres, processor = processor_of(pid) - postgres, time.process_time() - processor
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not getrusage: that counts what the process that began this one held.
+peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 print(json.dumps({"parts": summary.parts, "seconds": summary.seconds, "designing": designing, "processor": processor,
                   "postgres": postgres, "peak": peak}))
 """

@@ -7,10 +7,11 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from casting_core.types import ImageChunk, Judgement, Prediction, Rejection, ScoringRun, StoredImage, Window
 from db import images, models, runs
+from db.schema import delivery
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 WINDOW = Window(since=NOW - timedelta(hours=24), until=NOW + timedelta(hours=24))
@@ -129,3 +130,20 @@ def at_once(*calls):
 
     with ThreadPoolExecutor(max_workers=len(calls)) as pool:
         return list(pool.map(outcome, calls))
+
+
+def telling(*channels):
+    """An outbox that writes one message a channel for every event."""
+
+    def enqueue(connection, _alert, event):
+        for channel in channels:
+            connection.execute(
+                insert(delivery).values(
+                    alert_id=event.alert_id,
+                    event_id=event.event_id,
+                    channel=channel,
+                    idempotency_key=f"{event.event_id}:{channel}",
+                )
+            )
+
+    return enqueue

@@ -8,7 +8,7 @@ import pytest
 from casting_core.alert_types import Corrected, Finding, Onset
 from db import alerts
 from db.errors import UnknownAlert, WrongAlertState
-from tests.db.builders import at_once, rows, value
+from tests.db.builders import at_once, rows, telling, value
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 CLIMB = Finding(
@@ -71,7 +71,7 @@ def test_a_life_leaves_its_events_with_who_and_why(engine):
 
 
 def test_messages_are_written_with_the_change_or_not_at_all(engine):
-    outbox = alerts.to_channels(["mail", "chat"])
+    outbox = telling("mail", "chat")
     with engine.connect() as connection:
         alerts.open_alert(connection, CLIMB, at=NOW, who="watch", why="it climbs", outbox=outbox)
         connection.rollback()

@@ -21,7 +21,7 @@ from flows.baselines import set_baselines
 from flows.settings import Settings
 from flows.watch import watch_once
 from flows.watching import read_parts
-from tests.db.builders import at_once, eventually, rows, value
+from tests.db.builders import at_once, eventually, rows, telling, value
 from tests.histories import HOUR, START, completed_run, register, write_parts
 
 # One false alarm in a quarter of a day, so that a few hours of a test are enough.
@@ -237,7 +237,7 @@ def test_a_watcher_killed_in_the_middle_has_done_nothing_and_the_next_one_does_i
     eventually(lambda: value(plant.engine, others) == 0, what="the server notices")
     assert plant.alerts() == []
     assert plant.states() == before
-    outbox = alerts.to_channels(["mail"])
+    outbox = telling("mail")
     assert plant.watch(1, scored=False, outbox=outbox).opened == 1
     assert value(plant.engine, "SELECT count(*) FROM delivery") == 1
 
