@@ -100,7 +100,7 @@ def deploy_release(plant, _chance):
 
 
 # These two cost more seconds than all others together.
-SELDOM = {"Prefect server killed": 0.5, "release deployed": 0.5}
+SELDOM = {"Prefect server killed": 0.4, "release deployed": 0.25}
 FAULTS = {
     "scoring process killed": kill_scoring,
     "Postgres killed": kill_postgres,

@@ -40,7 +40,7 @@ KINDS = 6
 CHANNEL = "foremen"
 MODEL = {"architecture": "squeezenet1_1", "side": 64}
 # No process needs as long, however busy the machine is.
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 
 def autocommitting(url):

@@ -23,6 +23,7 @@ from tests.soak.samples import Samples
 LINES = ("cam1", "cam2")
 SAMPLE_SECONDS = 5
 SCORE_SECONDS = 15
+MINUTE = 60 // SAMPLE_SECONDS
 # By words of the command line; the first that fits.
 ROLES = {
     "Prefect server": "prefect server start",
@@ -87,7 +88,7 @@ def soak(pc, *, minutes, leak=0, rate=1.0, say=print):
                     "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
                 )
                 samples.take(seconds, processes, **{"database connections": connections})
-                if len(samples.seconds) % 60 == 0:
+                if len(samples.seconds) % MINUTE == 0:
                     say(
                         f"{seconds / 60:.0f} minutes: "
                         + ", ".join(f"{k} {v[-1]:.0f}" for k, v in samples.memory.items())
@@ -107,12 +108,14 @@ def main():
         pc.publish(architecture="squeezenet1_1", side=64)
         samples = soak(pc, minutes=options.minutes, leak=options.leak)
         runs = pc.sql("SELECT state, count(*), sum(scored) FROM scoring_run GROUP BY state ORDER BY state")
+        failed = (pc.home / "soak.txt").read_text().count("A run failed")
     finally:
         pc.close()
     rows = list(samples.rows())
     from flows.commands.console import print_table
 
-    title = f"{options.minutes:g} minutes; runs: " + ", ".join(f"{n} {s}, {i} images" for s, n, i in runs)
+    ended = ", ".join(f"{count} {state}, {images} images" for state, count, images in runs)
+    title = f"{options.minutes:g} minutes; runs: {ended}; {failed} tries of the long-lived process failed"
     print_table(("", "after warm-up", "at the end", "growth", "verdict"), rows, title=title)
     return 0 if all(row[-1] == "flat" for row in rows) else 1
 

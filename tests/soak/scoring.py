@@ -16,7 +16,10 @@ def main(every, leak):
     kept = []
     while True:
         began = time.monotonic()
-        score()
+        try:
+            score()
+        except Exception as error:  # noqa: BLE001 - as after a failed hourly run, the next one makes up for it
+            sys.stdout.write(f"A run failed: {type(error).__name__}: {error}\n")
         if leak:
             engine = open_resources(settings).engine
             kept.append((bytearray(leak * 2**20), open("/dev/null"), engine.raw_connection().detach()))  # noqa: PTH123, SIM115
