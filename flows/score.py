@@ -29,7 +29,7 @@ from db.verdicts import write_judgements
 from flows.errors import ScoringIncomplete
 from flows.resources import open_resources
 from flows.retries import back_off, worth_retrying
-from flows.runners import task_runner
+from flows.runners import run_each
 from flows.settings import load_settings
 from flows.watch import watch_after_scoring
 
@@ -187,11 +187,7 @@ def _score_backlog(resources: Resources, run: ScoringRun) -> list[str]:
         chunks = backlog_chunks(connection, run, chunk_size=resources.settings.chunk_size)
         runs.record_backlog(connection, run.run_id, backlog=sum(len(chunk.image_ids) for chunk in chunks))
     retrying = score_chunk.with_options(**back_off(resources.settings))
-    with task_runner(resources.settings) as runner:
-        futures = [runner.submit(retrying, parameters={"run": run, "chunk": chunk}) for chunk in chunks]
-        for future in futures:
-            future.wait()
-    return [str(future.state.message) for future in futures if not future.state.is_completed()]
+    return run_each(resources.settings, retrying, [{"run": run, "chunk": chunk} for chunk in chunks])
 
 
 def _refresh_rollups(resources: Resources) -> None:
