@@ -22,6 +22,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psutil
 
 from casting_core.types import ImageChunk, Judgement, Prediction, ScoringRun, Window
 from db import runs
@@ -46,7 +47,10 @@ _ROUNDS = 3
 # As many chunks for a round of 2,000 images as there are in a round of 8,000 by default.
 _CHUNK = 64
 _TASKS = 300
+_WARMING = 20
 _DASK_TASKS = 3_000
+# Less of the processor in two seconds than this is idle.
+_IDLE_SECONDS = 0.1
 _CLIENTS = (1, 2, 4)
 # Workers as the cores that each is bound to.
 _CLUSTERS: dict[str, list[set[int]]] = {
@@ -64,13 +68,13 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
     with ExitStack() as stack:
         stack.enter_context(_environment("CASTING_DATABASE_URL", str(resources.engine.url)))
         stack.enter_context(_environment("CASTING_CHUNK_SIZE", str(_CHUNK)))
-        api_url = stack.enter_context(_prefect_server(folder))
+        api_url, server = stack.enter_context(_prefect_server(folder))
         addresses = {
             name: stack.enter_context(_cluster(folder / name.replace(" ", "-"), cores, api_url))
             for name, cores in _CLUSTERS.items()
         }
         results |= _scoring_rates(resources, addresses, api_url, images)
-        results |= _task_rates(addresses["two workers, one core each"], api_url)
+        results |= _task_rates(addresses["two workers, one core each"], api_url, server)
     results |= _writing_rates(resources)
     return results
 
@@ -106,38 +110,62 @@ def _scoring_rates(resources: Resources, addresses: dict[str, str], api_url: str
     }
 
 
-def _task_rates(address: str, api_url: str) -> dict[str, float]:
+def _task_rates(address: str, api_url: str, server: psutil.Process) -> dict[str, float]:
     """Tasks/s that do nothing: through Prefect, in threads and on Dask; and through Dask alone."""
     from distributed import Client
     from distributed.protocol import serialize
     from prefect import flow, task
     from prefect.context import serialize_context
 
-    from flows.runners import run_each
+    from flows.runners import run_each, task_runner
 
     nothing = task(_nothing, name="nothing")
     sizes: list[int] = []
 
     @flow(name="nothing often")
-    def nothing_often() -> float:
+    def nothing_often() -> dict[str, float]:
         _, frames = serialize(serialize_context())
         sizes.append(sum(len(frame) for frame in frames))
         settings = load_settings()
-        run_each(settings, nothing, [{}] * 20)
+        # Workers import what they need for the first one.
+        run_each(settings, nothing, [{}] * _WARMING)
         started = time.perf_counter()
-        if run_each(settings, nothing, [{}] * _TASKS):
-            raise RuntimeError("a task that does nothing failed")
-        return _TASKS / (time.perf_counter() - started)
+        with task_runner(settings) as runner:
+            futures = [runner.submit(nothing, parameters={}) for _ in range(_TASKS)]
+            submitted = time.perf_counter() - started
+            for future in futures:
+                future.wait()
+        return {"tasks/s": _TASKS / (time.perf_counter() - started), "submitted, tasks/s": _TASKS / submitted}
 
     rates = {}
     for name, runner in {"threads": "threads", "two Dask workers": address.replace("tcp://", "dask://")}.items():
+        _wait_until_idle(server)
+        busy = _processor_seconds(server)
         with _prefect_at(api_url), _environment("CASTING_TASK_RUNNER", runner):
-            rates[f"tasks through Prefect, {name}, tasks/s"] = nothing_often()
+            found = nothing_often()
+        _wait_until_idle(server)
+        found["Prefect's server, processor s a task"] = (_processor_seconds(server) - busy) / (_TASKS + _WARMING)
+        rates |= {f"tasks through Prefect, {name}: {what}": value for what, value in found.items()}
     with Client(address, set_as_default=False) as client:
         started = time.perf_counter()
         client.gather(client.map(_nothing_with, range(_DASK_TASKS), pure=False))
         rates["tasks through Dask's scheduler alone, tasks/s"] = _DASK_TASKS / (time.perf_counter() - started)
     return rates | {"context that Prefect sends with each task, bytes": float(sizes[0])}
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    return sum(sum(each.cpu_times()[:2]) for each in (process, *process.children(recursive=True)))
+
+
+def _wait_until_idle(process: psutil.Process) -> None:
+    """Wait until a process has done what it was told: Prefect's server writes down tasks well after they ended."""
+    before = _processor_seconds(process)
+    while True:
+        time.sleep(2)
+        now = _processor_seconds(process)
+        if now - before < _IDLE_SECONDS:
+            return
+        before = now
 
 
 def _nothing() -> None:
@@ -198,13 +226,13 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 @contextmanager
-def _prefect_server(folder: Path) -> Iterator[str]:
+def _prefect_server(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
-    with _process(command, os.environ | {"PREFECT_HOME": str(folder / "prefect-server")}):
+    with _process(command, os.environ | {"PREFECT_HOME": str(folder / "prefect-server")}) as process:
         deadline = time.monotonic() + 120
         while True:
             try:
@@ -214,7 +242,7 @@ def _prefect_server(folder: Path) -> Iterator[str]:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
-        yield url
+        yield url, psutil.Process(process.pid)
 
 
 @contextmanager
