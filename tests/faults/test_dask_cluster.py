@@ -1,4 +1,7 @@
-"""Many machines: a Dask scheduler and two workers, processes that share database and bucket and nothing else."""
+"""Many machines: a Dask scheduler and two workers, processes that share database and bucket and nothing else.
+
+`make faults` runs them; a run on workers of one process is in tests/flows/test_runners.py.
+"""
 
 import json
 import os
@@ -15,6 +18,8 @@ from tests.faults.test_scoring_faults import UNTIL, one_verdict_each
 from tests.flows.conftest import picture
 from tests.flows.test_score import assert_counts_add_up
 from tests.published import publish_model
+
+pytestmark = pytest.mark.slow
 
 IMAGES = 120
 
@@ -127,7 +132,6 @@ def test_a_worker_killed_in_mid_run_loses_nothing_and_nothing_is_scored_twice(cl
     assert assert_counts_add_up(scoring.plant) == (IMAGES, IMAGES, 0, 0)
 
 
-@pytest.mark.slow
 def test_two_workers_share_a_run_and_read_each_image_once_and_the_model_once(cluster, scoring, s3_faults):
     code, output, errors = scoring.finish("--until", UNTIL)
     assert code == 0, errors

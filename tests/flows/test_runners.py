@@ -102,6 +102,21 @@ def test_a_scheduler_that_does_not_answer_fails_the_run_and_leaves_its_images_as
     assert (finding.well, "dask scheduler" in finding.text) == (False, True)
 
 
+def test_a_run_on_a_cluster_judges_each_image_once(scoring_plant, scheduler, monkeypatch):
+    from flows.health import check_judges
+    from tests.flows.test_score import assert_counts_add_up, run
+
+    address = scheduler.scheduler_address
+    monkeypatch.setenv("CASTING_TASK_RUNNER", address.replace("tcp://", "dask://"))
+    scheduler.scale(2)
+    scheduler.wait_for_workers(2)
+    scoring_plant.put_many(20)
+    summary = run()
+    assert (summary.scored, summary.backlog) == (20, 0)
+    assert assert_counts_add_up(scoring_plant) == (20, 20, 0, 0)
+    assert check_judges(load_settings()).text == f"2 Dask workers at {address}, 2 chunks at a time"
+
+
 def test_a_cluster_that_stays_without_workers_is_given_up(scheduler):
     from flows.cluster import ClusterRunner, cluster_size
 
