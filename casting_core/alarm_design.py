@@ -80,21 +80,6 @@ def design_cusum(
     return finish_design(draft, distribution, arl0=arl0, icc=icc, batch=batch, recovery_arl=recovery_arl)
 
 
-def design_bank(
-    *, baseline: float, arl0: float, ratios: tuple[float, ...] = (1.5, 3.0), icc: float = 0.0, batch: int = 1
-) -> tuple[CusumDesign, ...]:
-    """Design CUSUMs to run side by side on one stream, for a climb of unknown size; it is on when any of them is.
-
-    False alarms add up at most, so that each chart gets `len(ratios)` times the ARL0 promised for the bank; the bank's
-    own lies up to a quarter above the promise. Worth it at the ARL0 of a fleet's budget only (`alarm_simulation`).
-    Raises `InvalidInput` as `design_cusum` does, or without ratios.
-    """
-    if not ratios:
-        raise InvalidInput("a bank of CUSUMs needs at least one ratio")
-    own = arl0 * len(ratios)
-    return tuple(design_cusum(baseline=baseline, arl0=own, ratio=ratio, icc=icc, batch=batch) for ratio in ratios)
-
-
 def design_score_cusum(
     reference: ArrayLike,
     *,

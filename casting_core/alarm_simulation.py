@@ -11,7 +11,8 @@ At 2 %, batches of 200 and the ARL0 of the 3-sigma p-chart (26,740 parts; `casti
   gains nothing, as the spread between batches then hides more than the verdicts do.
 - A bank of two CUSUMs for unknown size of shift, the aim of a generalised likelihood ratio too (Huang, Reynolds and
   Wang 2013, Journal of Quality Technology 45, 1-19), finds 1.5 and 3 times 6 and 3 % sooner but 2 times 6 % later. It
-  pays at the large ARL0 of a fleet's budget: at 7.2 million parts 23 and 9 % sooner, 14 % later.
+  pays at the large ARL0 of a fleet's budget: at 7.2 million parts 23 and 9 % sooner, 14 % later. Lines are watched by
+  one for 1.5 and 2 times there, which costs less at 2 (`chart_plan`, ALERTS.md).
 - Left out: a CUSUM of beta-binomial likelihood ratios, against over-dispersion. It was within 7 % of the plain CUSUM
   with a limit that knows the correlation, and needs to know where batches begin.
 """

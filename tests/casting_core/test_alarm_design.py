@@ -6,7 +6,6 @@ import pytest
 from scipy.stats import betabinom
 
 from casting_core.alarm_design import (
-    design_bank,
     design_cusum,
     design_score_cusum,
     finish_design,
@@ -132,12 +131,6 @@ def test_fleet_budget_is_shared_by_streams():
     assert arl0.tolist() == [432_000, 216_000, 90]
     # False alarms a day, summed over the fleet.
     assert sum(np.array([4_800, 2_400, 1]) / arl0) == pytest.approx(1 / 30)
-
-
-def test_bank_gets_the_budget_in_shares():
-    bank = design_bank(baseline=0.02, arl0=30_000, ratios=(1.5, 3.0))
-    assert [design.climb for design in bank] == pytest.approx([0.03, 0.06])
-    assert all(design.arl0 >= 60_000 for design in bank)
 
 
 def test_higher_promises_cost_higher_limits():
