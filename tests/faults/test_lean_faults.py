@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(7200)
 
 LONGEST_PAUSE_SECONDS = 1.5
 RECOVERY_RUNS = 4
-SMALL_SEED = 321
+SMALL_SEED = 1408
 
 
 @dataclass(kw_only=True)
@@ -146,12 +146,12 @@ def run_schedules(shared, tally, *, schedules, seed, progress=None):
             progress(f"{number + 1} of {schedules} schedules", *found)
 
 
-def test_two_schedules_lose_and_double_nothing(shared):
-    # Two schedulers at once, scoring and Postgres killed, connections reset and cut, pictures cut short, and a climb.
+def test_one_schedule_loses_and_doubles_nothing(shared):
+    # Two schedulers at once and a line that climbs; Postgres and scoring killed, another model, connections reset.
     tally = Tally()
-    run_schedules(shared, tally, schedules=2, seed=SMALL_SEED)
+    run_schedules(shared, tally, schedules=1, seed=SMALL_SEED)
     assert not tally.violations
-    assert sum(tally.faults.values()) >= 2
+    assert sum(tally.faults.values()) >= 3
 
 
 @pytest.mark.slow
