@@ -84,7 +84,7 @@ class Postgres:
         self.tablespace = "pg_default"
 
     def kill(self):
-        """Kill the server with -9, as often as it takes: what is left of it would share its memory with the next."""
+        """Kill the server, and wait until its sessions have noticed: the next one could not start before."""
         postmaster = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
         victims = [postmaster, *postmaster.children()]
         postmaster.kill()
@@ -108,7 +108,9 @@ class Postgres:
         """Mount a disk of 64 MB, if we may; return whether we could. Its owner must be Postgres' own user."""
         options = f"size=64m,uid={self.data.stat().st_uid},gid={self.data.stat().st_gid},mode=700"
         command = ["mount", "-t", "tmpfs", "-o", options, "none", str(self.disk)]
-        if subprocess.run(command, check=False, capture_output=True).returncode != 0:  # noqa: S603
+        try:
+            subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
+        except (OSError, subprocess.CalledProcessError):
             return False
         self.tablespace = "small_disk"
         return True
