@@ -141,8 +141,13 @@ class ObjectStore:
         if not self._fs.async_impl:
             yield from map(self.list_folder, prefixes)
             return
-        with ThreadPoolExecutor(max_workers=REQUESTS_IN_FLIGHT) as pool:
+        pool = ThreadPoolExecutor(max_workers=REQUESTS_IN_FLIGHT)
+        try:
             yield from pool.map(self.list_folder, prefixes)
+        finally:
+            # Without waiting: where nobody reads on, after an error of the database, the collector may close this on
+            # the very thread that the requests in flight need, and would wait for them for ever.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def walk(self) -> list[ObjectInfo]:
         """List every object below the root, at any depth."""

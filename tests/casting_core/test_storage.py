@@ -1,5 +1,6 @@
 """Storage lists what is there, reads what was listed, and tells trouble with an object from trouble with itself."""
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -398,6 +399,20 @@ def test_storage_in_trouble_for_ever_is_unavailable(s3_bucket, s3_faults, kind, 
         assert set(pool.map(error_of, range(len(asks) * len(stores)))) == {StorageUnavailable}
     s3_faults.recover()
     assert list(stores[0].fetch(wanted).values()) == [b"0"]
+
+
+def test_a_listing_that_nobody_reads_to_its_end_may_be_closed_on_the_thread_of_the_requests(s3_bucket, s3_faults):
+    store = open_store(s3_bucket.url, options=s3_faults.options())
+    listing = store.list_folders(["quick", *(f"slow{number}" for number in range(4))])
+    s3_faults.fault = lambda _method, path: "slow" if "prefix=slow" in path else None
+    next(listing)
+
+    async def close():
+        listing.close()
+
+    # As the garbage collector does it, wherever it happens to run.
+    asyncio.run_coroutine_threadsafe(close(), store._fs.loop).result(timeout=20)
+    assert store.list_folder("quick").files == ()
 
 
 def test_storage_that_fails_after_the_first_answer_is_not_a_missing_bucket(s3_bucket, s3_faults):
