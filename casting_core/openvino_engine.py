@@ -6,6 +6,7 @@ Both packages come with the extra `cpu`. Preprocessing is part of the converted 
 from __future__ import annotations
 
 import importlib.util
+import os
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -81,36 +82,50 @@ def quantise(
 def compile_model(model: ConvertedModel) -> CompiledModel:
     """Compile a model for this processor. Raises EngineMissing, or ArtifactCorrupt when the files are no model."""
     _require()
-    import openvino  # noqa: PLC0415 - only plants without a card have it
-
-    core = openvino.Core()
-    # What is not quantised is computed in float32 everywhere: its default differs from processor to processor. Several
-    # batches at a time, since the cores that share one batch wait for the slowest of them after every layer, and
-    # decoding keeps them busy unevenly.
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
     try:
-        compiled = core.compile_model(core.read_model(model=model.graph, weights=model.weights), "CPU", settings)
+        return CompiledModel(model)
     except RuntimeError as error:
         raise ArtifactCorrupt(
             f"OpenVINO cannot read the artifact's {GRAPH}: {error}. Train the model again."
         ) from error
-    return CompiledModel(compiled)
 
 
 class CompiledModel:
-    """The function from uint8 pictures [B, C, S, S] to logits float32 [B, 2], for `streams` threads at a time."""
+    """The function from uint8 pictures [B, C, S, S] to logits float32 [B, 2], for `streams` threads at a time.
 
-    def __init__(self, compiled: Any) -> None:
-        self._compiled = compiled
+    Each thread has a model of its own on one core: cores that share a batch wait for the slowest of them after every
+    layer, and decoding keeps them busy unevenly. OpenVINO's own streams are not used, since it then chooses among
+    kernels that round differently from one start to the next, and what serves must be what was evaluated.
+    """
+
+    def __init__(self, model: ConvertedModel) -> None:
+        import openvino  # noqa: PLC0415 - only plants without a card have it
+
+        self.streams = len(os.sched_getaffinity(0))
+        self._core = openvino.Core()
+        self._graph = self._core.read_model(model=model.graph, weights=model.weights)
+        self._compiling = threading.Lock()
         self._of_thread = threading.local()
-        self.streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        # Whether it can be compiled must be known now, not only in the threads that will run it.
+        self._ready = [self._compile()]
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Give logits [B, 2] of pictures [B, C, S, S]."""
         if not hasattr(self._of_thread, "request"):
-            self._of_thread.request = self._compiled.create_infer_request()
+            with self._compiling:
+                self._of_thread.request = self._ready.pop() if self._ready else self._compile()
         # Copied out: the request overwrites its output at the next call.
         return torch.from_numpy(self._of_thread.request.infer({0: batch.numpy()})[0].copy())
+
+    def _compile(self) -> Any:
+        # What is not quantised is computed in float32 everywhere: its default differs from processor to processor.
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": "1",
+            "ENABLE_CPU_PINNING": "NO",
+        }
+        return self._core.compile_model(self._graph, "CPU", settings).create_infer_request()
 
 
 class _Served(torch.nn.Module):

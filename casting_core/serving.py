@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from casting_core.labelled import LabelledPictures
     from casting_core.scoring import DeviceName, Scorer
 
-__all__ = ["Served", "choose_serving"]
+__all__ = ["Served", "choose_serving", "quantise_network"]
 
 # The most that rounding to bfloat16 may move a p_defective.
 _MOST_DIFFERENT = 0.01
@@ -109,9 +109,16 @@ def _torch_candidates(network: torch.nn.Module, card: ModelCard, device: DeviceN
     ]
 
 
-def _quantised(network: torch.nn.Module, card: ModelCard, calibration: Sequence[NDArray[np.uint8]]) -> _Candidate:
+def quantise_network(
+    network: torch.nn.Module, card: ModelCard, calibration: Sequence[NDArray[np.uint8]]
+) -> openvino_engine.ConvertedModel:
+    """Make 8-bit integers of a network; an even share of the pictures [C, S, S] sets their ranges."""
     some = calibration[:: max(1, len(calibration) // _CALIBRATION_PICTURES)]
-    model = openvino_engine.quantise(network, card.preprocessing, some)
+    return openvino_engine.quantise(network, card.preprocessing, some)
+
+
+def _quantised(network: torch.nn.Module, card: ModelCard, calibration: Sequence[NDArray[np.uint8]]) -> _Candidate:
+    model = quantise_network(network, card, calibration)
     files = model.files()
     serving = Serving(
         engine="openvino",

@@ -25,7 +25,7 @@ class TrainingPlan:
 
     `pretrained` is "imagenet", "none" or a file of weights. With 2 or more `folds` every casting is held out once; with
     1 a fifth of them is. A `split` of "random" goes by image and leaks. With `quantise` 8-bit integers are tried too;
-    only with one fold, since the thresholds must be chosen on what the served integers say of castings held out.
+    where they serve, the thresholds are chosen on what integers say of castings held out.
     """
 
     preset: str = "robust"

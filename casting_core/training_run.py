@@ -32,8 +32,8 @@ from casting_core.images import Decoding, ImageGate
 from casting_core.pictures import Example, color_of, hash_files, prepare_pictures
 from casting_core.predictions import PREDICTIONS, write_predictions
 from casting_core.preprocess import Preprocessing
-from casting_core.scoring import choose_hardware, network_scorer
-from casting_core.serving import choose_serving
+from casting_core.scoring import choose_hardware, integer_scorer, network_scorer
+from casting_core.serving import choose_serving, quantise_network
 from casting_core.temperature import fit_temperature
 from casting_core.training_plan import TrainingPlan
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from casting_core.labelled import LabelledPictures
     from casting_core.pictures import PreparedPictures
     from casting_core.presets import Preset
-    from casting_core.scoring import Hardware
+    from casting_core.scoring import Hardware, Scorer
     from casting_core.training import Step
     from casting_core.types import Rejection
 
@@ -67,15 +67,17 @@ _CERTAIN = 1e-15
 class TrainedModel:
     """A trained model, ready to be published.
 
-    `engine_files` are what its engine reads instead of the weights. `manifest` is the frozen input, as the CSV file
-    `uri,sha256,label,group,split`. `rejected` are training files that the image gate refused, by name. `history` is in
-    order of folds and epochs.
+    `engine_files` are what its engine reads instead of the weights. `as_served` are its own predictions on some
+    pictures, in the form in which it serves: whoever loads the artifact must get the same. `manifest` is the frozen
+    input, as the CSV file `uri,sha256,label,group,split`. `rejected` are training files that the image gate refused, by
+    name. `history` is in order of folds and epochs.
     """
 
     card: ModelCard
     weights: bytes
     engine_files: dict[str, bytes]
     held_out: HeldOut
+    as_served: HeldOut
     manifest: bytes
     rejected: dict[str, Rejection]
     history: tuple[Epoch, ...]
@@ -152,6 +154,7 @@ def train_examples(
         weights=weights,
         engine_files=evaluated.engine_files,
         held_out=evaluated.held_out,
+        as_served=evaluated.as_served,
         manifest=manifest,
         rejected=prepared.rejected,
         history=history,
@@ -226,6 +229,7 @@ class _Evaluated:
     card: ModelCard
     engine_files: dict[str, bytes]
     held_out: HeldOut
+    as_served: HeldOut
 
 
 def _evaluate(
@@ -241,52 +245,79 @@ def _evaluate(
     pictures = prepared.pictures
     labels, chosen = pictures.labels.numpy(), np.flatnonzero(folds >= 0)
     hardware = choose_hardware(plan.device, half=True)
-    raw = _predict(networks, draft, pictures, folds, hardware)[chosen]
+    exact = partial(_torch_scorer, card=draft, hardware=hardware)
+    raw = _predict(networks, pictures, folds, exact)[chosen]
     card = draft.model_copy(update={"temperature": fit_temperature(labels[chosen], raw)})
     validation = torch.from_numpy(folds == 0)
     if len(networks) > 1:
         # These only tell how far a precision moves the probabilities; the folds' own predictions are counted.
         validation = validation & (validation.cumsum(0) <= _COMPARED)
-    quantise = plan.quantise and len(networks) == 1
     served = choose_serving(
         network,
         card,
         validation=pictures.part(validation),
-        calibration=list(pictures.pixels[torch.from_numpy(folds != 0)].numpy()) if quantise else (),
+        calibration=_training_pictures(pictures, folds, 0) if plan.quantise else (),
         device=plan.device,
     )
-    half = served.card.serving.precision == "bfloat16"
+    as_served = _held_out(prepared, folds, np.flatnonzero(validation.numpy()), served.p_defective)
+    precision = served.card.serving.precision
     if len(networks) == 1:
-        p_defective = served.p_defective
-    elif half == (hardware.precision == torch.bfloat16):
-        p_defective = expit(logit(np.clip(raw, _CERTAIN, 1 - _CERTAIN)) / card.temperature)
+        held_out = as_served
     else:
-        p_defective = _predict(networks, served.card, pictures, folds, choose_hardware(plan.device, half=half))[chosen]
-    held_out = HeldOut(
-        names=tuple(prepared.examples[place].name for place in chosen),
-        labels=labels[chosen],
-        castings=pictures.castings.numpy()[chosen],
-        p_defective=p_defective,
-        folds=folds[chosen],
-    )
+        if precision == "int8":
+            integers = partial(_integer_scorer, card=served.card, pictures=pictures, folds=folds)
+            p_defective = _predict(networks, pictures, folds, integers)[chosen]
+        elif (precision == "bfloat16") == (hardware.precision == torch.bfloat16):
+            p_defective = expit(logit(np.clip(raw, _CERTAIN, 1 - _CERTAIN)) / card.temperature)
+        else:
+            whole = choose_hardware(plan.device, half=precision == "bfloat16")
+            again = partial(_torch_scorer, card=served.card, hardware=whole)
+            p_defective = _predict(networks, pictures, folds, again)[chosen]
+        held_out = _held_out(prepared, folds, chosen, p_defective)
     thresholds = choose_thresholds(held_out, plan.costs)
     apart = {"thresholds_from_other_folds": cross_fit_thresholds(held_out, plan.costs)}
     metrics = evaluate(held_out, thresholds).to_json() | apart
     final = served.card.model_copy(update={"thresholds": thresholds, "metrics": metrics})
-    return _Evaluated(card=final, engine_files=served.files, held_out=held_out)
+    return _Evaluated(card=final, engine_files=served.files, held_out=held_out, as_served=as_served)
+
+
+def _held_out(
+    prepared: PreparedPictures, folds: NDArray[np.int64], places: NDArray[np.int64], p_defective: NDArray[np.float64]
+) -> HeldOut:
+    return HeldOut(
+        names=tuple(prepared.examples[place].name for place in places),
+        labels=prepared.pictures.labels.numpy()[places],
+        castings=prepared.pictures.castings.numpy()[places],
+        p_defective=p_defective,
+        folds=folds[places],
+    )
 
 
 def _predict(
     networks: Sequence[torch.nn.Module],
-    card: ModelCard,
     pictures: LabelledPictures,
     folds: NDArray[np.int64],
-    hardware: Hardware,
+    scorer_of: Callable[[torch.nn.Module, int], Scorer],
 ) -> NDArray[np.float64]:
-    """p_defective [N] of each picture by the network of its fold, as served; NaN of what is in no fold."""
+    """p_defective [N] of each picture by the network of its fold; NaN of what is in no fold."""
     p_defective = np.full(len(pictures), np.nan)
     for fold, network in enumerate(networks):
         places = np.flatnonzero(folds == fold)
-        scorer = network_scorer(copy.deepcopy(network), card, hardware, batch_size=_BATCH)
-        p_defective[places] = scorer.predict(list(pictures.pixels[places].numpy()))
+        p_defective[places] = scorer_of(network, fold).predict(list(pictures.pixels[places].numpy()))
     return p_defective
+
+
+def _torch_scorer(network: torch.nn.Module, _fold: int, *, card: ModelCard, hardware: Hardware) -> Scorer:
+    return network_scorer(copy.deepcopy(network), card, hardware, batch_size=_BATCH)
+
+
+def _integer_scorer(
+    network: torch.nn.Module, fold: int, *, card: ModelCard, pictures: LabelledPictures, folds: NDArray[np.int64]
+) -> Scorer:
+    """A fold's network as the published one is served, its ranges set by the pictures that it was trained on."""
+    model = quantise_network(network, card, _training_pictures(pictures, folds, fold))
+    return integer_scorer(model, card, batch_size=_BATCH)
+
+
+def _training_pictures(pictures: LabelledPictures, folds: NDArray[np.int64], fold: int) -> list[NDArray[np.uint8]]:
+    return list(pictures.pixels[torch.from_numpy(folds != fold)].numpy())

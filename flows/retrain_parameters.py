@@ -39,14 +39,17 @@ class RetrainParameters(BaseModel):
         description="Weights to start from: a file, 'imagenet' or 'none'. Else as set by CASTING_PRETRAINED.",
     )
     folds: int = Field(
-        default=1, ge=1, description="1 trains once and holds out a fifth; K trains K + 1 times and holds out all."
+        default=5,
+        ge=1,
+        description="K trains K + 1 times, and the thresholds are chosen on all castings. 1 trains once and chooses "
+        "them on a fifth.",
     )
     epochs: int | None = Field(default=None, ge=1, description="Else the preset's.")
     side: int | None = Field(default=None, ge=32, description="Pixels of the network's input; else the preset's.")
     quantise: bool = Field(
         default=True,
         description="Serve 8-bit integers where there is no graphics card, they are faster and judge no worse. Takes "
-        "the extra cpu, and one fold.",
+        "the extra cpu.",
     )
     seed: int = Field(default=0, description="The same labels and seed give the same model on one machine.")
     gate: GateLimits = Field(default=GateLimits(), description="What the gate lets pass.")

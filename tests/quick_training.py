@@ -75,6 +75,7 @@ def train_quickly(dataset, grouping, plan, *, workdir, on_step=lambda _step: Non
         weights=weights,
         engine_files={},
         held_out=held_out,
+        as_served=held_out,
         manifest=b"uri,sha256,label,group,split\n",
         rejected={},
         history=(),

@@ -28,7 +28,7 @@ def retrain(
     pretrained: Annotated[
         str | None, typer.Option(help="Weights to start from: a file, 'imagenet' or 'none'; else CASTING_PRETRAINED.")
     ] = None,
-    folds: Annotated[int, typer.Option(min=1, help="1 holds out a fifth; K all, by K + 1 trainings.")] = 1,
+    folds: Annotated[int, typer.Option(min=1, help="K holds out all, by K + 1 trainings; 1 a fifth.")] = 5,
     epochs: Annotated[int | None, typer.Option(min=1, help="Else the preset's.")] = None,
     side: Annotated[int | None, typer.Option(min=32, help="Pixels of the network's input; else the preset's.")] = None,
     golden_share: Annotated[

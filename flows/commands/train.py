@@ -29,12 +29,7 @@ def train(
     pretrained: Annotated[
         str, typer.Option(help="Weights to start from: 'imagenet' to download, 'none', or a file.")
     ] = "imagenet",
-    folds: Annotated[
-        int,
-        typer.Option(
-            help="Every casting is held out once. 1: a fifth of them is, and the model may serve as 8-bit integers."
-        ),
-    ] = 5,
+    folds: Annotated[int, typer.Option(help="Every casting is held out once; 1: a fifth of them is.")] = 5,
     split: Annotated[
         Literal["group", "random"] | None,
         typer.Option(help="group keeps castings whole; random leaks. The preset's if left out."),

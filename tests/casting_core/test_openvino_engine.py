@@ -72,6 +72,9 @@ def test_threads_at_the_same_time_get_their_own_answers(quantised):
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(run, batches))
     assert run.streams >= 1
+    # Nor does it matter when it was compiled.
+    for _ in range(5):
+        assert torch.equal(compile_model(quantised)(batches[0]), together[0])
     assert torch.equal(torch.cat(together), torch.cat([run(batch) for batch in batches]))
 
 
