@@ -5,6 +5,7 @@ A backup is a tar of `roles.sql` (who may read what; no passwords) and `casting.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -61,8 +62,8 @@ def restore(engine: Engine, file: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="casting-restore-") as folder:
         try:
             with tarfile.open(file) as tar:
-                tar.extract(_ROLES, folder, filter="data")
-                tar.extract(_DUMP, folder, filter="data")
+                for name in (_ROLES, _DUMP):
+                    _unpack(tar, name, Path(folder))
         except (OSError, tarfile.TarError, KeyError) as error:
             raise RestoreRefused(f"{file} is no backup of this product: {error}. Nothing was changed.") from error
         # Roles of the cluster's own are there already; that they cannot be made again is no trouble.
@@ -70,6 +71,15 @@ def restore(engine: Engine, file: Path) -> None:
         once = ("--single-transaction", "--exit-on-error", "--dbname", _address(engine.url))
         _run("pg_restore", *once, str(Path(folder) / _DUMP))
     migrate.upgrade(engine)
+
+
+def _unpack(tar: tarfile.TarFile, name: str, folder: Path) -> None:
+    # Not extract: its filter against links and devices is newer than the oldest Python that this runs on.
+    content = tar.extractfile(name)
+    if content is None:
+        raise tarfile.ReadError(f"{name} in it is no file")
+    with content, (folder / name).open("wb") as target:
+        shutil.copyfileobj(content, target)
 
 
 def upgrade_with_backup(engine: Engine, folder: Path) -> Path | None:

@@ -152,7 +152,7 @@ def test_doctor_finds_nothing_wrong_with_a_plant_in_order(plant, casting):
     done = casting("doctor")
     assert done.returncode == 0, done.stderr
     assert [line.split()[:2] for line in done.stderr.splitlines()] == [
-        ["ok", name] for name in ("database", "bucket", "model", "device", "Prefect", "alerts")
+        ["ok", name] for name in ("database", "bucket", "model", "device", "judges", "Prefect", "alerts")
     ]
 
 
