@@ -120,8 +120,9 @@ def test_a_model_trained_on_shuffled_labels_is_refused_and_the_champion_stays(wo
     assert second.outcome == "candidate"
     assert second.why.startswith("The gate refused it.")
     failed = {check["name"] for check in second.checks if not check["passed"]}
-    assert failed & {"escapes", "false rejects"}
-    assert not failed & {"split", "classes", "serving"}
+    # Sure of what is wrong, or of nothing at all and all to be reviewed: how it judges keeps it out, and nothing else.
+    assert failed
+    assert failed <= {"escapes", "false rejects", "review", "calibration"}
     assert states(works) == {first.challenger: "champion", second.challenger: "candidate"}
     ((event, why),) = works.sql(
         "SELECT event, why FROM model_event JOIN model USING (model_id) WHERE version = :version",
