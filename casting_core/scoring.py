@@ -102,7 +102,7 @@ class Scorer:
         batches = [pictures[start : start + self.batch_size] for start in range(0, len(pictures), self.batch_size)]
 
         def run_one(batch: Sequence[NDArray[np.uint8]]) -> list[float]:
-            # In here, so that waiting for the one thread does not count.
+            # In here, so that waiting for a free stream does not count.
             with clock.measure("forward"):
                 return self._run(batch)
 

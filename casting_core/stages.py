@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class StageClock:
     """Adds up the seconds that threads spend in each stage. Stages of different chunks overlap, so their sum says work.
 
-    `discover` and `forward` happen once at a time: each is at most the run's duration, and `forward` over it is how
-    busy the network was. `decode` counts each of its threads, at most one a core. `fetch` and `write` count each chunk
-    in flight.
+    `discover` happens once at a time, so it is at most the run's duration. `forward` counts each stream of the engine:
+    over the run's duration and the streams (one in torch, one a core for 8-bit integers) it is how busy the network
+    was. `decode` counts each of its threads, at most one a core. `fetch` and `write` count each chunk in flight.
     """
 
     def __init__(self) -> None:
