@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.session import get_session
 
-from casting_core.errors import InvalidInput, StorageDenied, StorageUnavailable
-from casting_core.storage import OVERWRITTEN, WRONG_CREDENTIALS, ObjectStore, ObjectVersion, S3Store
-from casting_core.types import Rejection
+from casting_core.errors import InvalidInput, StorageDenied
+from casting_core.storage import (
+    DELETED,
+    FORBIDDEN,
+    OVERWRITTEN,
+    WRONG_CREDENTIALS,
+    ObjectStore,
+    ObjectVersion,
+    S3Store,
+    refused,
+    unanswered,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from obstore.store import S3Credential
+
+    from casting_core.types import Rejection
 
 __all__ = ["ObstoreS3Store"]
 
@@ -51,15 +62,15 @@ class ObstoreS3Store(S3Store):
         except exceptions.PreconditionError:
             return OVERWRITTEN
         except FileNotFoundError:
-            return Rejection(reason="missing", detail="deleted after it was listed")
+            return DELETED
         except exceptions.PermissionDeniedError as error:
             if any(code in str(error) for code in WRONG_CREDENTIALS):
-                raise _denied(uri, error) from error
-            return Rejection(reason="access_denied", detail="the storage credentials may not read this object")
+                raise refused(uri, _first_line(error)) from error
+            return FORBIDDEN
         except exceptions.UnauthenticatedError as error:
-            raise _denied(uri, error) from error
+            raise refused(uri, _first_line(error)) from error
         except exceptions.BaseError as error:
-            raise StorageUnavailable(f"Storage did not answer for {uri}: {_first_line(error)}.") from error
+            raise unanswered(uri, _first_line(error)) from error
 
 
 def _open_bucket(name: str, options: Mapping[str, Any]) -> Any:
@@ -119,12 +130,6 @@ class _Keys:
             "token": keys.token,
             "expires_at": datetime.now(tz=UTC) + _KEYS_HOLD,
         }
-
-
-def _denied(uri: str, error: Exception) -> StorageDenied:
-    return StorageDenied(
-        f"Access to {uri} was refused: {_first_line(error)}. Check the credentials and their rights to list and read."
-    )
 
 
 def _first_line(error: Exception) -> str:

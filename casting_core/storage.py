@@ -49,7 +49,10 @@ WRONG_CREDENTIALS = frozenset(
         "TokenRefreshRequired",
     }
 )
+# Why an object cannot be had, whatever reads it.
 OVERWRITTEN = Rejection(reason="missing", detail="overwritten after it was listed; the new picture is another image")
+DELETED = Rejection(reason="missing", detail="deleted after it was listed")
+FORBIDDEN = Rejection(reason="access_denied", detail="the storage credentials may not read this object")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,11 +302,11 @@ def open_store(
         raise InvalidInput(
             f"{url!r} cannot be used as object storage: {error}. Give a file:// or s3:// URL."
         ) from error
-    if s3_client == "obstore" and isinstance(filesystem.protocol, tuple) and "s3" in filesystem.protocol:
+    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+    if "s3" in protocols and s3_client == "obstore":
         from casting_core.s3_by_obstore import ObstoreS3Store  # noqa: PLC0415 - builds on this module
 
         return ObstoreS3Store(filesystem, root, options=options or {})
-    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
     kind = S3Store if "s3" in protocols else LocalStore if "file" in protocols else ObjectStore
     return kind(filesystem, root)
 
@@ -330,10 +333,10 @@ def _raise(error: OSError) -> NoReturn:
 def _rejected(error: Exception, uri: str) -> Rejection:
     """Tell an object that cannot be had from a storage that is in trouble, which raises."""
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
-        return Rejection(reason="missing", detail="deleted after it was listed")
+        return DELETED
     if not isinstance(error, PermissionError) or _code(error) in WRONG_CREDENTIALS:
         raise_translated(error, uri)
-    return Rejection(reason="access_denied", detail="the storage credentials may not read this object")
+    return FORBIDDEN
 
 
 def _answer(error: Exception) -> Mapping[str, Any]:
@@ -349,11 +352,21 @@ def _code(error: Exception) -> str:
 def raise_translated(error: Exception, what: str) -> NoReturn:
     """Raise what storage said as an error of this package; a defect of the program stays what it is."""
     kind = type(error)
-    refused = isinstance(error, PermissionError) or "Credentials" in kind.__name__
-    if refused or _code(error) in WRONG_CREDENTIALS:
-        raise StorageDenied(
-            f"Access to {what} was refused: {error}. Check the credentials and their rights to list and read."
-        ) from error
+    is_refusal = isinstance(error, PermissionError) or "Credentials" in kind.__name__
+    if is_refusal or _code(error) in WRONG_CREDENTIALS:
+        raise refused(what, str(error)) from error
     if isinstance(error, OSError | TimeoutError | EOFError) or kind.__module__.split(".")[0] in _TRANSPORTS:
-        raise StorageUnavailable(f"Storage did not answer for {what}: {kind.__name__}: {error}.") from error
+        raise unanswered(what, f"{kind.__name__}: {error}") from error
     raise error
+
+
+def refused(what: str, said: str) -> StorageDenied:
+    """The error for credentials that storage does not accept, with its words."""
+    return StorageDenied(
+        f"Access to {what} was refused: {said}. Check the credentials and their rights to list and read."
+    )
+
+
+def unanswered(what: str, said: str) -> StorageUnavailable:
+    """The error for a storage in trouble, with its words."""
+    return StorageUnavailable(f"Storage did not answer for {what}: {said}.")

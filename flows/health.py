@@ -15,7 +15,6 @@ from casting_core.artifact import read_artifact
 from casting_core.errors import CastingError
 from casting_core.model import load_network
 from casting_core.scoring import cpu_has_bfloat16
-from casting_core.storage import open_store
 from db import migrate, models
 from db.deliveries import Undelivered, undelivered
 from db.engine import check_connection, public_address
@@ -23,7 +22,7 @@ from db.errors import DatabaseError
 from db.golden import golden_images
 from flows.errors import FlowError
 from flows.outbox import PREFECT
-from flows.resources import open_engine
+from flows.resources import open_engine, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +60,7 @@ def check_bucket(settings: Settings) -> Finding:
     """Can the line images be listed?"""
     url = settings.images_root
     try:
-        store = open_store(url, options=settings.storage_options(url), s3_client=settings.s3_client)
+        store = open_storage(settings, url)
         store.check_root()
         folders = store.list_folder("").folders
     except CastingError as error:
@@ -110,14 +109,13 @@ def check_judges(settings: Settings) -> Finding:
         processes, chunks = judges(settings)
     except FlowError as error:
         return Finding(well=False, text=str(error))
-    if settings.dask_address is None:
+    address = settings.dask_address
+    if address is None:
         return Finding(well=True, text=f"the flow's own process, {chunks} chunks at a time")
     if not processes:
-        text = f"The Dask cluster at {settings.dask_address} has no worker. Start one: dask worker " + str(
-            settings.dask_address
-        )
+        text = f"The Dask cluster at {address} has no worker. Start one: dask worker {address}"
         return Finding(well=False, text=text)
-    return Finding(well=True, text=f"{processes} Dask workers at {settings.dask_address}, {chunks} chunks at a time")
+    return Finding(well=True, text=f"{processes} Dask workers at {address}, {chunks} chunks at a time")
 
 
 def check_prefect(_settings: Settings) -> Finding:

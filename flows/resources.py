@@ -105,10 +105,15 @@ def open_database(settings: Settings) -> Engine:
     return engine
 
 
+def open_storage(settings: Settings, url: str) -> ObjectStore:
+    """Open the store of line images at a URL with the plant's credentials. Raises InvalidInput."""
+    return open_store(url, options=settings.storage_options(url), s3_client=settings.s3_client)
+
+
 def _open(settings: Settings) -> Resources:
     engine = open_database(settings)
     if settings.images_url is None:
         (settings.home / "bucket").mkdir(parents=True, exist_ok=True)
     url = settings.images_root
-    store = open_store(url, options=settings.storage_options(url), s3_client=settings.s3_client)
+    store = open_storage(settings, url)
     return Resources(settings=settings, engine=engine, store=store, layout=settings.layout)

@@ -29,13 +29,13 @@ def predict(
 
     from casting_core.artifact import read_artifact
     from casting_core.scoring import load_scorer
-    from casting_core.storage import open_store
+    from flows.resources import open_storage
     from flows.settings import load_settings
 
     with plain_errors():
         settings = load_settings()
         scorer = load_scorer(read_artifact(model, options=settings.storage_options(model)), device=device)
-        store = open_store(images, options=settings.storage_options(images))
+        store = open_storage(settings, images)
         objects = sorted(store.walk(), key=lambda info: info.key)
         if not objects:
             fail(f"{store.url} holds no files; name a folder with images.")
