@@ -7,7 +7,6 @@ very model that predicted.
 
 from __future__ import annotations
 
-import copy
 import csv
 import hashlib
 import io
@@ -26,14 +25,15 @@ from casting_core.artifact import encode_weights, library_versions
 from casting_core.card import ModelCard, Serving, Thresholds, version_name
 from casting_core.cross_fitting import cross_fit_thresholds
 from casting_core.evaluation import HeldOut, choose_thresholds, evaluate
+from casting_core.fold_predictions import predict_folds, scorers_as_served, torch_scorers, training_pictures
 from casting_core.fold_training import FoldTraining
 from casting_core.folds import split_folds
 from casting_core.images import Decoding, ImageGate
 from casting_core.pictures import Example, color_of, hash_files, prepare_pictures
 from casting_core.predictions import PREDICTIONS, write_predictions
 from casting_core.preprocess import Preprocessing
-from casting_core.scoring import choose_hardware, integer_scorer, network_scorer
-from casting_core.serving import choose_serving, quantise_network
+from casting_core.scoring import choose_hardware
+from casting_core.serving import choose_serving
 from casting_core.temperature import fit_temperature
 from casting_core.training_plan import TrainingPlan
 
@@ -45,10 +45,8 @@ if TYPE_CHECKING:
     from casting_core.dataset import LabelledDataset
     from casting_core.evaluation_evidence import Epoch
     from casting_core.grouping import Grouping
-    from casting_core.labelled import LabelledPictures
     from casting_core.pictures import PreparedPictures
     from casting_core.presets import Preset
-    from casting_core.scoring import Hardware, Scorer
     from casting_core.training import Step
     from casting_core.types import Rejection
 
@@ -56,7 +54,6 @@ __all__ = ["MANIFEST", "TrainedModel", "TrainingPlan", "train_examples", "train_
 
 # The file's name in an artifact's folder.
 MANIFEST = "manifest.csv"
-_BATCH = 32
 # Pictures on which precisions are compared where the folds' predictions are made anyway.
 _COMPARED = 64
 # Beyond this a float64 cannot tell a probability from 1.
@@ -245,8 +242,8 @@ def _evaluate(
     pictures = prepared.pictures
     labels, chosen = pictures.labels.numpy(), np.flatnonzero(folds >= 0)
     hardware = choose_hardware(plan.device, half=True)
-    exact = partial(_torch_scorer, card=draft, hardware=hardware)
-    raw = _predict(networks, pictures, folds, exact)[chosen]
+    measured_in = "bfloat16" if hardware.precision == torch.bfloat16 else "float32"
+    raw = predict_folds(networks, pictures, folds, torch_scorers(draft, hardware))[chosen]
     card = draft.model_copy(update={"temperature": fit_temperature(labels[chosen], raw)})
     validation = torch.from_numpy(folds == 0)
     if len(networks) > 1:
@@ -256,23 +253,17 @@ def _evaluate(
         network,
         card,
         validation=pictures.part(validation),
-        calibration=_training_pictures(pictures, folds, 0) if plan.quantise else (),
+        calibration=training_pictures(pictures, folds, 0) if plan.quantise else (),
         device=plan.device,
     )
     as_served = _held_out(prepared, folds, np.flatnonzero(validation.numpy()), served.p_defective)
-    precision = served.card.serving.precision
-    if len(networks) == 1:
-        held_out = as_served
-    else:
-        if precision == "int8":
-            integers = partial(_integer_scorer, card=served.card, pictures=pictures, folds=folds)
-            p_defective = _predict(networks, pictures, folds, integers)[chosen]
-        elif (precision == "bfloat16") == (hardware.precision == torch.bfloat16):
+    held_out = as_served
+    if len(networks) > 1:
+        if served.card.serving.precision == measured_in:
             p_defective = expit(logit(np.clip(raw, _CERTAIN, 1 - _CERTAIN)) / card.temperature)
         else:
-            whole = choose_hardware(plan.device, half=precision == "bfloat16")
-            again = partial(_torch_scorer, card=served.card, hardware=whole)
-            p_defective = _predict(networks, pictures, folds, again)[chosen]
+            again = scorers_as_served(served.card, pictures, folds, plan.device)
+            p_defective = predict_folds(networks, pictures, folds, again)[chosen]
         held_out = _held_out(prepared, folds, chosen, p_defective)
     thresholds = choose_thresholds(held_out, plan.costs)
     apart = {"thresholds_from_other_folds": cross_fit_thresholds(held_out, plan.costs)}
@@ -291,33 +282,3 @@ def _held_out(
         p_defective=p_defective,
         folds=folds[places],
     )
-
-
-def _predict(
-    networks: Sequence[torch.nn.Module],
-    pictures: LabelledPictures,
-    folds: NDArray[np.int64],
-    scorer_of: Callable[[torch.nn.Module, int], Scorer],
-) -> NDArray[np.float64]:
-    """p_defective [N] of each picture by the network of its fold; NaN of what is in no fold."""
-    p_defective = np.full(len(pictures), np.nan)
-    for fold, network in enumerate(networks):
-        places = np.flatnonzero(folds == fold)
-        p_defective[places] = scorer_of(network, fold).predict(list(pictures.pixels[places].numpy()))
-    return p_defective
-
-
-def _torch_scorer(network: torch.nn.Module, _fold: int, *, card: ModelCard, hardware: Hardware) -> Scorer:
-    return network_scorer(copy.deepcopy(network), card, hardware, batch_size=_BATCH)
-
-
-def _integer_scorer(
-    network: torch.nn.Module, fold: int, *, card: ModelCard, pictures: LabelledPictures, folds: NDArray[np.int64]
-) -> Scorer:
-    """A fold's network as the published one is served, its ranges set by the pictures that it was trained on."""
-    model = quantise_network(network, card, _training_pictures(pictures, folds, fold))
-    return integer_scorer(model, card, batch_size=_BATCH)
-
-
-def _training_pictures(pictures: LabelledPictures, folds: NDArray[np.int64], fold: int) -> list[NDArray[np.uint8]]:
-    return list(pictures.pixels[torch.from_numpy(folds != fold)].numpy())
