@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import text
 
-from tests.s3 import CREDENTIALS, FaultProxy, S3Bucket
+from tests.s3 import CREDENTIALS, FaultProxy, S3Bucket, client_of
 
 # The same examples every time, so that a red suite means a change; `--hypothesis-profile=default` looks for new ones.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
@@ -105,15 +105,7 @@ def s3_endpoint():
 @pytest.fixture(scope="session")
 def s3_client(s3_endpoint):
     """A boto3 client of that API, for setting things up."""
-    import boto3
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=CREDENTIALS["key"],
-        aws_secret_access_key=CREDENTIALS["secret"],
-    )
+    client = client_of(s3_endpoint)
     yield client
     client.close()
 

@@ -24,6 +24,19 @@ _REFUSALS = {
 }
 
 
+def client_of(endpoint: str) -> Any:
+    """A boto3 client of an S3 API, for setting things up."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=CREDENTIALS["client_kwargs"]["region_name"],
+        aws_access_key_id=CREDENTIALS["key"],
+        aws_secret_access_key=CREDENTIALS["secret"],
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class S3Bucket:
     """A bucket of its own; `options` is what open_store and fsspec take beside the URL."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import socket
 import subprocess
 import sys
 import time
@@ -11,14 +10,14 @@ from contextlib import contextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-import boto3
 import psutil
 from botocore.exceptions import BotoCoreError, ClientError
 
 from casting_core import storage
 from casting_core.storage import open_store
 from tests.benchmarks import plant
-from tests.s3 import CREDENTIALS, FaultProxy
+from tests.prefect_server import free_port
+from tests.s3 import CREDENTIALS, FaultProxy, client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,9 +99,7 @@ def _processor_seconds() -> float:
 @contextmanager
 def _s3_server() -> Iterator[str]:
     """A server in a process of its own, so that its work is not counted as the client's."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:  # noqa: S603
         try:
@@ -112,13 +109,7 @@ def _s3_server() -> Iterator[str]:
 
 
 def _fill(url: str, contents: Sequence[bytes]) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=CREDENTIALS["key"],
-        aws_secret_access_key=CREDENTIALS["secret"],
-    )
+    client = client_of(url)
     deadline = time.monotonic() + 60
     while True:
         try:

@@ -9,11 +9,11 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from sqlalchemy import text
 
 from flows.benchmark import UNTIL, fill_bucket
 from tests.benchmarks import plant
+from tests.prefect_server import PrefectServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +43,8 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
             done += _IMAGES
         return seconds
 
-    with _prefect_server(folder) as url:
-        result |= _named("with a Prefect server at hand", rounds({"PREFECT_API_URL": url}))
+    with PrefectServer(folder / "prefect-server").running() as server:
+        result |= _named("with a Prefect server at hand", rounds({"PREFECT_API_URL": server.url}))
     result |= _named("starting a Prefect server of its own", rounds({}))
     return result | {f"importing {name}, s": _import_seconds(name) for name in _IMPORTS}
 
@@ -73,37 +73,6 @@ def _until_first_verdict(engine: Engine, environment: dict[str, str], *, known: 
     if found is None:
         raise RuntimeError(f"No verdict came. The command said: {said[-2000:]}")
     return found
-
-
-class _prefect_server:  # noqa: N801 - used like a function
-    """A Prefect server as `casting up` keeps one."""
-
-    def __init__(self, folder: Path) -> None:
-        self._environment = os.environ | {"PREFECT_HOME": str(folder / "prefect-server")}
-        self._port = 8791
-
-    def __enter__(self) -> str:
-        import httpx
-
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
-        self._process = subprocess.Popen(  # noqa: S603 - our own command
-            command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        url = f"http://127.0.0.1:{self._port}/api"
-        while True:
-            try:
-                if httpx.get(f"{url}/health", timeout=2).is_success:
-                    return url
-            except httpx.HTTPError:
-                if self._process.poll() is not None:
-                    raise
-                time.sleep(0.2)
-
-    def __exit__(self, *_: object) -> None:
-        parent = psutil.Process(self._process.pid)
-        for child in [*parent.children(recursive=True), parent]:
-            child.terminate()
-        self._process.wait(30)
 
 
 def _import_seconds(module: str) -> float:

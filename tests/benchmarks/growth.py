@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import os
-import subprocess
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +10,7 @@ from PIL import Image
 
 from flows.benchmark import UNTIL
 from tests.benchmarks import discovery, plant
+from tests.benchmarks.program import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,16 +28,13 @@ _IMAGES_OF_SIDES = 400
 _NETWORK = "squeezenet1_1"
 _PROGRAM = """
 import json, time
-from pathlib import Path
 from flows.settings import load_settings, configure_prefect
 configure_prefect(load_settings())
 from flows.benchmark import UNTIL
 from flows.score import score
+from tests.benchmarks.program import peak_mebibytes
 summary = score(until=UNTIL)
-# Not getrusage: its peak is that of the process that started this one, where that was larger.
-status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-peak = int(status["VmHWM"].split()[0]) / 1024
-print(json.dumps([summary.scored, summary.seconds, time.process_time(), peak]))
+print(json.dumps([summary.scored, summary.seconds, time.process_time(), peak_mebibytes()]))
 """
 
 
@@ -74,10 +68,7 @@ def _score(home: Path, contents: Sequence[bytes], *, count: int, lines: int = 2)
     home.mkdir(mode=0o755)
     resources = plant.open_plant(home, architecture=_NETWORK)
     _fill(resources, contents, count=count, lines=lines)
-    output = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-c", _PROGRAM], env=os.environ.copy(), check=True, capture_output=True, text=True
-    ).stdout
-    scored, seconds, processor, peak = json.loads(output.splitlines()[-1])
+    scored, seconds, processor, peak = run_program(_PROGRAM)
     if scored != count:
         raise RuntimeError(f"{scored} of {count} images were scored")
     resources.engine.dispose()

@@ -6,15 +6,16 @@ import statistics
 import time
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from casting_core.types import Judgement, Prediction, ScoringRun, StoredImage, Window
+from casting_core.types import ScoringRun, StoredImage, Window
 from db import embedded, migrate, models, rollups, runs
 from db.engine import make_engine
-from db.images import backlog_chunks, claim_images, insert_images
-from db.verdicts import write_judgements
+from db.images import backlog_chunks, insert_images
+from flows.benchmark import judge_unseen
 from tests.benchmarks.history_data import DAYS, UNTIL, load
 from tests.published import BY_TEST
 
@@ -147,16 +148,7 @@ def _write(engine: Engine, window: Window) -> float:
     seconds = _timed(engine, lambda connection: insert_images(connection, _stored(line, window)))
     with engine.connect() as connection:
         chunks = backlog_chunks(connection, run, chunk_size=_CHUNK)
-    for chunk in chunks:
-
-        def judge(connection: Connection, chunk: Any = chunk) -> None:
-            claimed = claim_images(connection, chunk, model_id=model.model_id)
-            outcome = Prediction(p_defective=0.1, verdict="ok")
-            judgements = [Judgement(image=image, outcome=outcome, sha256=bytes(32)) for image in claimed]
-            write_judgements(connection, run, judgements)
-            runs.count_judgements(connection, run.run_id, judgements)
-
-        seconds += _timed(engine, judge)
+    seconds += sum(_timed(engine, partial(judge_unseen, run=run, chunk=chunk)) for chunk in chunks)
     return _WRITTEN / seconds
 
 

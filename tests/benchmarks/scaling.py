@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,19 +20,18 @@ from multiprocessing import get_context
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import psutil
 
-from casting_core.types import ImageChunk, Judgement, Prediction, ScoringRun, Window
+from casting_core.types import ImageChunk, ScoringRun, Window
 from db import runs
 from db.engine import make_engine
-from db.images import backlog_chunks, claim_images, insert_images
+from db.images import backlog_chunks, insert_images
 from db.models import champion
-from db.verdicts import write_judgements
-from flows.benchmark import UNTIL, fill_bucket
+from flows.benchmark import UNTIL, fill_bucket, judge_unseen
 from flows.settings import configure_prefect, load_settings
 from tests.benchmarks import plant
 from tests.benchmarks.writing import stored_images
+from tests.prefect_server import PrefectServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,13 +66,13 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
     with ExitStack() as stack:
         stack.enter_context(_environment("CASTING_DATABASE_URL", str(resources.engine.url)))
         stack.enter_context(_environment("CASTING_CHUNK_SIZE", str(_CHUNK)))
-        api_url, server = stack.enter_context(_prefect_server(folder))
+        server = stack.enter_context(PrefectServer(folder / "prefect-server").running())
         addresses = {
-            name: stack.enter_context(_cluster(folder / name.replace(" ", "-"), cores, api_url))
+            name: stack.enter_context(_cluster(folder / name.replace(" ", "-"), cores, server.url))
             for name, cores in _CLUSTERS.items()
         }
-        results |= _scoring_rates(resources, addresses, api_url, images)
-        results |= _task_rates(addresses["two workers, one core each"], api_url, server)
+        results |= _scoring_rates(resources, addresses, server.url, images)
+        results |= _task_rates(addresses["two workers, one core each"], server.url, psutil.Process(server.process.pid))
     results |= _writing_rates(resources)
     return results
 
@@ -207,11 +205,7 @@ def _claim_and_write(share: tuple[URL, ScoringRun, Sequence[ImageChunk]]) -> tup
         begin = time.time()
     for chunk in chunks:
         with engine.begin() as connection:
-            claimed = claim_images(connection, chunk, model_id=scoring_run.model.model_id)
-            passed = Prediction(p_defective=0.1, verdict="ok")
-            judgements = [Judgement(image=image, outcome=passed, sha256=bytes(32)) for image in claimed]
-            write_judgements(connection, scoring_run, judgements)
-            runs.count_judgements(connection, scoring_run.run_id, judgements)
+            judge_unseen(connection, scoring_run, chunk)
     engine.dispose()
     return begin, time.time()
 
@@ -223,26 +217,6 @@ def _environment(name: str, value: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
-
-
-@contextmanager
-def _prefect_server(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
-    with _process(command, os.environ | {"PREFECT_HOME": str(folder / "prefect-server")}) as process:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                httpx.get(f"{url}/health", timeout=2).raise_for_status()
-                break
-            except httpx.HTTPError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-        yield url, psutil.Process(process.pid)
 
 
 @contextmanager

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +13,7 @@ from casting_core.chart_plan import design_chart
 from casting_core.types import Window
 from flows.baselines import set_baselines
 from tests.benchmarks import plant
+from tests.benchmarks.program import run_program
 from tests.histories import HOUR, START, completed_run, register
 
 if TYPE_CHECKING:
@@ -41,6 +38,7 @@ from casting_core import chart_plan
 from flows.resources import open_resources
 from flows.settings import load_settings
 from flows.watch import watch_once
+from tests.benchmarks.program import peak_mebibytes
 
 designing = 0.0
 finish = chart_plan.finish_design
@@ -65,10 +63,8 @@ with resources.engine.begin() as connection:
     postgres, processor = processor_of(pid), time.process_time()
     summary = watch_once(connection, resources.settings, now=datetime.fromisoformat(sys.argv[1]))
     postgres, processor = processor_of(pid) - postgres, time.process_time() - processor
-# Not getrusage: that counts what the process that began this one held.
-peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 print(json.dumps({"parts": summary.parts, "seconds": summary.seconds, "designing": designing, "processor": processor,
-                  "postgres": postgres, "peak": peak}))
+                  "postgres": postgres, "peak": peak_mebibytes()}))
 """
 _VERDICTS = """
     INSERT INTO verdict (image_id, captured_at, model_id, run_id, p_defective, verdict, sha256)
@@ -124,14 +120,7 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
 
 def _watch(now: datetime) -> dict[str, Any]:
     """Watch in a new process, with nothing designed yet, as a flow run does."""
-    output = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-c", _PROGRAM, now.isoformat()],
-        env=os.environ.copy(),
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    measured: dict[str, Any] = json.loads(output.splitlines()[-1])
+    measured: dict[str, Any] = run_program(_PROGRAM, now.isoformat())
     return measured
 
 

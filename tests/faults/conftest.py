@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.faults.servers import PrefectServer
 from tests.flows.conftest import Plant, plant  # noqa: F401 - the fixture
+from tests.prefect_server import PrefectServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +63,10 @@ def scoring(plant, prefect_api):  # noqa: F811 - the fixture
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory):
     """A Prefect server of its own for the processes, since each would start one otherwise."""
-    server = PrefectServer(tmp_path_factory.mktemp("prefect-server"))
-    server.start()
-    server.wait()
-    with pytest.MonkeyPatch.context() as environment:
+    with (
+        PrefectServer(tmp_path_factory.mktemp("prefect-server")).running() as server,
+        pytest.MonkeyPatch.context() as environment,
+    ):
         for name in ("PREFECT_API_URL", "PREFECT_HOME"):
             environment.setenv(name, server.environment[name])
         yield server.url
-    server.stop()

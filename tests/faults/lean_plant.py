@@ -24,8 +24,9 @@ from db.baselines import write_baselines
 from db.engine import make_engine
 from tests.faults import commands
 from tests.faults.oracle import Expected
-from tests.faults.servers import Postgres, PrefectServer
+from tests.faults.servers import Postgres
 from tests.flows.conftest import picture
+from tests.prefect_server import PrefectServer
 from tests.published import BY_TEST, publish_model
 from tests.receiver import Receiver
 from tests.s3 import CREDENTIALS, FaultProxy, S3Bucket

@@ -15,8 +15,8 @@ import psutil
 
 from db import embedded
 from db.engine import make_engine
-from tests.faults.servers import free_port
-from tests.flows.conftest import environment_without_prefect, picture
+from tests.flows.conftest import picture
+from tests.prefect_server import environment_without_prefect, free_port
 from tests.published import publish_model
 
 IMAGES = 120

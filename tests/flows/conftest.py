@@ -29,11 +29,6 @@ def prefect_server(tmp_path_factory):
         yield
 
 
-def environment_without_prefect():
-    """What a process is started with that is not to use the Prefect server of other tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-
-
 def picture(seed=0, *, side=96, defective=False, form="JPEG"):
     """A rendered casting as a file."""
     target = io.BytesIO()

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.flows.conftest import NOW, environment_without_prefect, picture
+from tests.flows.conftest import NOW, picture
+from tests.prefect_server import environment_without_prefect
 
 UNTIL = NOW.strftime("%Y-%m-%dT%H:%M:%S")
 
