@@ -41,7 +41,10 @@ def plain_errors() -> Iterator[None]:
     except DBAPIError as error:
         fail(f"The database refused: {str(error.orig).strip()}")
     except ValidationError as error:
-        faults = [f"CASTING_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
+        faults = [
+            f"CASTING_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        ]
         fail("A setting cannot be used. " + "; ".join(faults))
 
 
