@@ -21,14 +21,16 @@ GRANT USAGE ON SCHEMA public, month TO casting_writer;
 GRANT INSERT ON
     image, verdict, quarantine, scoring_run, run_stage, model, model_event, label, retrain_run, snapshot_label, golden_image,
     baseline, stream_state, stream_change, alert, alert_event, delivery, snooze, maintenance_window, part,
-    part_hour, rollup_stale
+    part_hour, attribute_hour, rollup_stale
 TO casting_writer;
 -- UPDATE of `image` is what a claim's row lock asks for; a trigger refuses changes.
 GRANT UPDATE ON
     image, scoring_run, run_stage, model, retrain_run, stream_state, alert, delivery, snooze, maintenance_window, part,
-    part_hour
+    part_hour, attribute_hour
 TO casting_writer;
-GRANT DELETE ON stream_state, stream_change, delivery, rollup_stale, part, snooze, maintenance_window TO casting_writer;
+GRANT DELETE ON
+    stream_state, stream_change, delivery, rollup_stale, part, attribute_hour, snooze, maintenance_window
+TO casting_writer;
 GRANT EXECUTE ON FUNCTION ensure_month TO casting_writer, casting_owner;
 
 -- casting_owner: everything in these schemas. What changes or drops tables (upgrades, archiving) asks for the user who

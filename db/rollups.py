@@ -1,4 +1,4 @@
-"""Roll-ups: one row a part and one a line and hour, recounted where something changed.
+"""Roll-ups: a row a part, a line and hour, and an attribute's value beside it, recounted where something changed.
 
 What they are and how marks work stands at the top of `migrations/versions/0004_history.sql`.
 """
@@ -62,5 +62,6 @@ def _recount(connection: Connection, stale: Sequence[Row[Any]]) -> None:
         line_day = {"line": row.line, "day": row.day}
         connection.execute(load("refresh_parts"), line_day)
         connection.execute(load("refresh_hours"), line_day)
+        connection.execute(load("refresh_attributes"), line_day)
         # Only the marks seen before the count: what committed since has left another.
         connection.execute(text("DELETE FROM rollup_stale WHERE mark_id = ANY (:marks)"), {"marks": row.mark_ids})

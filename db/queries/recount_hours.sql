@@ -49,6 +49,17 @@ WITH newest AS (
     WHERE (parts.captured_at, replace(parts.worst, 'unharmed', 'ok'), parts.p_defective, parts.views, parts.label)
         IS DISTINCT FROM (shown.captured_at, shown.verdict, shown.p_defective, shown.views, shown.label)
     GROUP BY line, hour
+), attribute_hours AS (
+    SELECT line, hour, jsonb_object_agg(key || ' ' || value, to_jsonb(ARRAY[inspected, defective])) AS attributes
+    FROM (
+        SELECT
+            line, date_trunc('hour', parts.captured_at, 'UTC') AS hour, key, value, count(*) AS inspected,
+            sum((worst = 'defective')::int) AS defective
+        FROM parts
+        JOIN part_attribute USING (line, part_id, day)
+        GROUP BY line, hour, key, value
+    ) AS by_value
+    GROUP BY line, hour
 ), image_hours AS (
     SELECT
         line,
@@ -76,17 +87,23 @@ WITH newest AS (
         coalesce(review, 0) AS review, coalesce(p_sum, 0)::numeric(20, 6) AS p_sum, coalesce(labelled, 0) AS labelled,
         coalesce(labelled_defective, 0) AS labelled_defective, coalesce(escapes, 0) AS escapes,
         coalesce(false_rejects, 0) AS false_rejects, images, scored, quarantined, backlog, lag_max_seconds,
-        coalesce(other_parts, 0) AS other_parts
+        coalesce(other_parts, 0) AS other_parts, attributes
     FROM image_hours
     LEFT JOIN part_hours USING (line, hour)
     LEFT JOIN other_parts USING (line, hour)
+    LEFT JOIN attribute_hours USING (line, hour)
 ), shown AS (
     SELECT
         line, hour, inspected, ok, defective, review, p_sum::numeric(20, 6) AS p_sum, labelled, labelled_defective,
         escapes, false_rejects, images, scored, quarantined, backlog,
-        lag_max_seconds::numeric(20, 3) AS lag_max_seconds, 0::bigint AS other_parts
-    FROM line_hour
-    WHERE hour >= :since AND hour < :until
+        lag_max_seconds::numeric(20, 3) AS lag_max_seconds, 0::bigint AS other_parts, attributes
+    FROM (SELECT * FROM line_hour WHERE hour >= :since AND hour < :until) AS hours
+    FULL JOIN (
+        SELECT line, hour, jsonb_object_agg(key || ' ' || value, to_jsonb(ARRAY[inspected, defective])) AS attributes
+        FROM line_attribute_hour
+        WHERE hour >= :since AND hour < :until
+        GROUP BY line, hour
+    ) AS attribute_hours USING (line, hour)
 )
 SELECT line, hour, to_jsonb(counted) AS counted, to_jsonb(shown) AS shown
 FROM counted

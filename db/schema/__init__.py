@@ -13,7 +13,7 @@ from db.schema.alerts import (
     stream_change,
     stream_state,
 )
-from db.schema.history import archived_month, part, part_hour, rollup_stale
+from db.schema.history import archived_month, attribute_hour, part, part_hour, rollup_stale
 from db.schema.metadata import metadata
 from db.schema.plant import line_name, part_attribute, shift
 from db.schema.registry import golden_image, label, model_event, retrain_run, snapshot_label
@@ -23,6 +23,7 @@ __all__ = [
     "alert",
     "alert_event",
     "archived_month",
+    "attribute_hour",
     "baseline",
     "delivery",
     "golden_image",

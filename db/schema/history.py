@@ -64,6 +64,19 @@ part_hour = Table(
     Index("part_hour_rivals_idx", "hour", postgresql_where=text("rival_models <> '{}'")),
 )
 
+attribute_hour = Table(
+    "attribute_hour",
+    metadata,
+    Column("line", Text, nullable=False),
+    Column("hour", TIMESTAMP, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("inspected", BigInteger, nullable=False),
+    Column("defective", BigInteger, nullable=False),
+    PrimaryKeyConstraint("hour", "line", "key", "value", name="attribute_hour_pkey"),
+    CheckConstraint("inspected > 0 AND defective BETWEEN 0 AND inspected", name="attribute_hour_parts_check"),
+)
+
 rollup_stale = Table(
     "rollup_stale",
     metadata,

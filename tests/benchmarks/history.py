@@ -16,7 +16,7 @@ from db import embedded, migrate, models, rollups, runs
 from db.engine import make_engine
 from db.images import backlog_chunks, insert_images
 from flows.benchmark import judge_unseen
-from tests.benchmarks.history_data import DAYS, UNTIL, load
+from tests.benchmarks.history_data import DAYS, UNTIL, load, load_moulds
 from tests.published import BY_TEST
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def run(folder: Path, *, verdicts: int) -> dict[str, Any]:
     load(full, verdicts=verdicts)
     loading = time.perf_counter() - started
     started = time.perf_counter()
+    load_moulds(full, verdicts=verdicts)
+    moulds = time.perf_counter() - started
+    started = time.perf_counter()
     rollups.refresh(full)
     counting = time.perf_counter() - started
     with full.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -48,6 +51,7 @@ def run(folder: Path, *, verdicts: int) -> dict[str, Any]:
     measured: dict[str, Any] = {
         "verdicts": verdicts,
         "loading, s": loading,
+        "loading the moulds of all parts, s": moulds,
         "first roll-up of all of it, s": counting,
     }
     measured |= measure_views(full)

@@ -1,4 +1,4 @@
-"""A year of history for the benchmarks: images, verdicts, quarantine and labels, copied into the real tables."""
+"""A year of history for the benchmarks: images, verdicts, quarantine, labels, moulds, copied into the real tables."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ DAYS = 365
 LINES = 10
 # Every so manieth image is quarantined, labelled, judged again by the second model.
 _QUARANTINED, _LABELLED, _JUDGED_AGAIN = 200, 250, 50
+_MOULDS = 12
 # A statement's worth of rows: triggers hold what a statement wrote in memory.
 _ROWS = 250_000
 
@@ -48,7 +49,7 @@ def load(engine: Engine, *, verdicts: int) -> None:
     Two sessions copy at once: the images of one stretch while the verdicts of the stretch before are written.
     """
     first, second = _models(engine)
-    total = round(verdicts / (1 - 1 / _QUARANTINED + 1 / _JUDGED_AGAIN))
+    total = _images(verdicts)
     with engine.begin() as connection:
         for day in range(0, DAYS + 31, 27):
             moment = min(UNTIL - timedelta(days=DAYS) + timedelta(days=day), UNTIL)
@@ -67,6 +68,24 @@ def load(engine: Engine, *, verdicts: int) -> None:
             text("SELECT setval(pg_get_serial_sequence('image', 'image_id'), :last)"), {"last": max(total, 1)}
         )
         connection.execute(text("VACUUM (ANALYZE) image, verdict, quarantine, label"))
+
+
+def load_moulds(engine: Engine, *, verdicts: int) -> None:
+    """Write the mould of every part of such a history, as a plant's own import would."""
+    for part in _slices(_images(verdicts)):
+        number = np.arange(part.first, part.first + part.count)
+        columns = _keys(number) | {
+            "day": pc.strftime(_captured(part, number), format="%Y-%m-%d"),
+            "key": pa.repeat("mould", part.count),
+            "value": _text(number // LINES % _MOULDS + 1, 2, before="M"),
+        }
+        _copy(engine, "part_attribute", columns)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE) part_attribute"))
+
+
+def _images(verdicts: int) -> int:
+    return round(verdicts / (1 - 1 / _QUARANTINED + 1 / _JUDGED_AGAIN))
 
 
 def _models(engine: Engine) -> tuple[ScoringRun, ScoringRun]:
@@ -92,10 +111,9 @@ def _slices(total: int) -> Iterator[Slice]:
 def _copy_images(engine: Engine, part: Slice) -> None:
     number = np.arange(part.first, part.first + part.count)
     captured = _captured(part, number)
-    line = _text(number % LINES + 1, 2, before="line-")
-    part_id = _text(number // LINES, 7, before="P")
+    keys = _keys(number)
     folder = pc.strftime(captured, format="/%Y/%m/%d/%H/")
-    uri = pc.binary_join_element_wise("s3://castings/", line, folder, part_id, ".jpg", "")
+    uri = pc.binary_join_element_wise("s3://castings/", keys["line"], folder, keys["part_id"], ".jpg", "")
     etag = _text(number, 32, before="")
     stamp = _timestamp(captured)
     columns = {
@@ -103,8 +121,7 @@ def _copy_images(engine: Engine, part: Slice) -> None:
         "captured_at": stamp,
         "uri": uri,
         "etag": etag,
-        "line": line,
-        "part_id": part_id,
+        **keys,
         "size": pa.repeat(25_000, part.count),
         "stored_at": stamp,
         "discovered_at": stamp,
@@ -172,6 +189,13 @@ def _copy_verdicts(engine: Engine, number: np.ndarray, captured: pa.Array, run: 
             "judged_at": _timestamp(judged),
         },
     )
+
+
+def _keys(number: np.ndarray) -> dict[str, pa.Array]:
+    return {
+        "line": _text(number % LINES + 1, 2, before="line-"),
+        "part_id": _text(number // LINES, 7, before="P"),
+    }
 
 
 def _captured(part: Slice, number: np.ndarray) -> pa.Array:

@@ -109,8 +109,13 @@ def write_pictures(
 
 
 def roll_up(connection: Connection) -> None:
-    """Roll up a history that has none yet, all of it in three statements of the test's own transaction."""
-    for table, view in (("part", "recounted_part"), ("part_hour", "recounted_hour")):
+    """Roll up a history that has none yet, all of it in a few statements of the test's own transaction."""
+    for table, view in (
+        ("part", "recounted_part"),
+        ("part_hour", "recounted_hour"),
+        # While nothing is rolled up, this shows a recount of all.
+        ("attribute_hour", "line_attribute_hour"),
+    ):
         columns = ", ".join(metadata.tables[table].columns.keys())
         connection.execute(text(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {view}"))  # noqa: S608
     connection.execute(text("DELETE FROM rollup_stale"))

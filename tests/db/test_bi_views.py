@@ -118,6 +118,10 @@ def shift_of(moment):
     return name, local.date() - timedelta(days=1 if yesterday else 0)
 
 
+def mould_of(picture):
+    return f"M{int(picture.part_id[-1]) % 3}"
+
+
 def count(pictures, key):
     """Counts by a key of pictures, for keys with any."""
     groups = defaultdict(Counter)
@@ -230,7 +234,7 @@ def expected_pareto(pictures, key):
 
 @pytest.fixture(scope="module")
 def plant(shared_engine):
-    """A plant in Berlin with a model, two baselines and moulds, in a transaction that is never committed."""
+    """A plant in Berlin with a model and two baselines, in a transaction that is never committed."""
     with shared_engine.connect() as connection:
         connection.execute(text("UPDATE shift SET time_zone = 'Europe/Berlin'"))
         run = open_model(connection, "v1", window=WHOLE, promote=True, card=CARD)
@@ -248,6 +252,16 @@ def plant(shared_engine):
         connection.rollback()
 
 
+def write_moulds(connection):
+    """The plant knows of each part which mould it is from: that of its last digit."""
+    connection.execute(
+        text("""
+            INSERT INTO part_attribute (line, part_id, day, key, value)
+            SELECT line, part_id, (captured_at AT TIME ZONE 'UTC')::date, 'mould', 'M' || right(part_id, 1)::int % 3
+            FROM image""")
+    )
+
+
 BASELINES = {"line-0": (0.02, 0, 5), "line-1": (0.3, 0.05, 5)}
 
 
@@ -261,6 +275,7 @@ def test_any_history_is_shown_as_a_plain_computation_shows_it(plant, lines, roll
     with connection.begin_nested() as undone:
         connection.execute(text(f"SET LOCAL TIME ZONE '{session_zone}'"))
         write_pictures(connection, pictures, {"v1": run})
+        write_moulds(connection)
         if rolled_up:
             roll_up(connection)
         assert_rates(connection, pictures)
@@ -346,7 +361,12 @@ def assert_pareto(connection, pictures):
             SELECT to_char(month, 'YYYY-MM'), value, dimension, inspected, defective, cumulative_share
             FROM bi.pareto""")
     ).all()
-    for dimension, key in [("line", lambda each: each.line), ("shift", lambda each: shift_of(hour_of(each))[0])]:
+    dimensions = [
+        ("line", lambda each: each.line),
+        ("shift", lambda each: shift_of(hour_of(each))[0]),
+        ("mould", mould_of),
+    ]
+    for dimension, key in dimensions:
         shown = {tuple(row[:2]): tuple(row[3:]) for row in found if row.dimension == dimension}
         assert_alike(shown, expected_pareto(pictures, key))
 

@@ -37,6 +37,7 @@ HOUR = timedelta(hours=1)
 COUNTS = "line, hour, inspected, ok, defective, review, images, scored, quarantined, backlog"
 SHOWN = f"SELECT {COUNTS} FROM line_hour ORDER BY line, hour"  # noqa: S608 - our own names
 PARTS = "SELECT * FROM part_verdict ORDER BY line, part_id, captured_at"
+ATTRIBUTES = "SELECT line, hour, key, value, inspected, defective FROM line_attribute_hour ORDER BY 1, 2, 3, 4"
 
 
 def judge(engine, run, outcome=predicted, ids=None):
@@ -53,11 +54,11 @@ def defective(image):
 
 def is_right(engine):
     """The views show the same before and after a refresh, and what a recount gives."""
-    before = rows(engine, SHOWN), rows(engine, PARTS)
+    before = rows(engine, SHOWN), rows(engine, PARTS), rows(engine, ATTRIBUTES)
     assert list(check_rollups(engine)) == []
     rollups.refresh(engine)
     assert value(engine, "SELECT count(*) FROM rollup_stale") == 0
-    assert (rows(engine, SHOWN), rows(engine, PARTS)) == before
+    assert (rows(engine, SHOWN), rows(engine, PARTS), rows(engine, ATTRIBUTES)) == before
     assert list(check_rollups(engine)) == []
     return [tuple(row) for row in before[0]]
 
@@ -130,6 +131,46 @@ def test_labels_count_escapes_and_false_rejects(engine, run):
 
 
 # Writers and refreshes at the same time
+
+
+def write(engine, statement):
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_a_mould_counts_its_parts_and_follows_what_the_plant_corrects(engine, run):
+    make_known(engine, [stored_image("P1"), stored_image("P2"), stored_image("P3", captured_at=NOW + HOUR)])
+    judge(engine, run, defective)
+    is_right(engine)
+    assert rows(engine, ATTRIBUTES) == []
+    moulds = "SELECT 'line-1', 'P' || number, DATE '2026-11-23', 'mould', 'M1' FROM generate_series(1, 4) AS number"
+    write(engine, f"INSERT INTO part_attribute (line, part_id, day, key, value) {moulds}")
+    is_right(engine)
+    both = [("line-1", NOW, "mould", "M1", 2, 2), ("line-1", NOW + HOUR, "mould", "M1", 1, 1)]
+    assert rows(engine, ATTRIBUTES) == both
+    write(engine, "UPDATE part_attribute SET value = 'M2' WHERE part_id = 'P1'")
+    is_right(engine)
+    assert ("line-1", NOW, "mould", "M2", 1, 1) in rows(engine, ATTRIBUTES)
+    write(engine, "UPDATE part_attribute SET day = day - 1, value = 'M1' WHERE part_id = 'P1'")
+    is_right(engine)
+    assert rows(engine, ATTRIBUTES) == [("line-1", NOW, "mould", "M1", 1, 1), both[1]]
+    write(engine, "DELETE FROM part_attribute WHERE part_id = 'P2'")
+    is_right(engine)
+    assert rows(engine, ATTRIBUTES) == both[1:]
+    write(engine, "TRUNCATE part_attribute")
+    is_right(engine)
+    assert rows(engine, ATTRIBUTES) == []
+
+
+def test_the_check_also_counts_what_is_known_of_parts(engine, run):
+    make_known(engine, stored_images(2))
+    judge(engine, run)
+    mould = "SELECT line, part_id, DATE '2026-11-23', 'mould', '7' FROM image WHERE part_id = 'P0000'"
+    write(engine, f"INSERT INTO part_attribute (line, part_id, day, key, value) {mould}")
+    rollups.refresh(engine)
+    write(engine, "UPDATE attribute_hour SET inspected = 2")
+    (found,) = (str(difference) for difference in check_rollups(engine))
+    assert "attributes {'mould 7': [2, 0]}, should be {'mould 7': [1, 0]}" in found
 
 
 def test_what_commits_while_a_refresh_runs_is_still_due_after_it(engine, run):
@@ -259,6 +300,13 @@ STEP = st.one_of(
     st.tuples(st.just("quarantine"), st.integers(0, 9)),
     st.tuples(st.just("label"), st.integers(0, 9), st.sampled_from(["ok", "defective"])),
     st.tuples(st.just("promote"), st.sampled_from(MODELS)),
+    st.tuples(
+        st.just("mould"),
+        st.sampled_from(["line-1", "line-2"]),
+        st.sampled_from(["1", "2"]),
+        st.sampled_from([0, 1, 8]),
+        st.sampled_from(["M1", "M2", None]),
+    ),
     st.just(("refresh",)),
 )
 
@@ -317,6 +365,16 @@ class Story:
 
     def promote(self, version):
         models.promote_model(self.connection, version, **BY_TEST)
+
+    def mould(self, line, part, later, value):
+        """Say, correct or take back which mould a part is from."""
+        of_part = {"line": line, "part": part, "day": NOW.date() + later * timedelta(days=1)}
+        query = "DELETE FROM part_attribute WHERE line = :line AND part_id = :part AND day = :day"
+        if value is not None:
+            query = """INSERT INTO part_attribute (line, part_id, day, key, value)
+                VALUES (:line, :part, :day, 'mould', :value)
+                ON CONFLICT (day, line, part_id, key) DO UPDATE SET value = excluded.value"""
+        self.connection.execute(text(query), of_part | {"value": value})
 
     def refresh(self):
         self.connection.execute(rollups.load("spread_champion_marks"))

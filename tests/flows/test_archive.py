@@ -113,6 +113,23 @@ def test_roll_ups_of_an_archived_month_stay_and_the_check_knows(plant, tmp_path)
     assert rows(plant, "SELECT * FROM line_hour ORDER BY hour") == before
 
 
+def test_the_moulds_of_an_archived_month_keep_their_counts_whatever_is_said_of_its_parts_later(plant, tmp_path):
+    mould = text("""
+        INSERT INTO part_attribute (line, part_id, day, key, value)
+        VALUES ('line-1', :part, '2026-10-31', 'mould', 'M1')""")
+    with plant.begin() as connection:
+        connection.execute(mould, {"part": "P0"})
+    rollups.refresh(plant)
+    archived(plant, tmp_path.as_uri())
+    with plant.begin() as connection:
+        connection.execute(mould, {"part": "P1"})
+    rollups.refresh(plant)
+    counted = "SELECT hour, value, inspected FROM line_attribute_hour"
+    assert rows(plant, counted) == [(THEN, "M1", 1)]
+    pareto = "SELECT value, inspected FROM bi.pareto WHERE month = '2026-10-01' AND dimension = 'mould'"
+    assert rows(plant, pareto) == [("M1", 1)]
+
+
 def test_the_files_hold_every_row_in_types_that_other_programs_read(plant, tmp_path):
     archived(plant, tmp_path.as_uri())
     table = pq.read_table(tmp_path / "2026-10" / "image.parquet").to_pylist()

@@ -1,6 +1,6 @@
 -- count_by_dimension, pareto_between: defective parts by line, shift and part attribute (mould, furnace) in any stretch
--- of time (since <= captured < until), of one line or (NULL) of all. Lines and shifts
--- count by the full hour (UTC). The first runs with its owner's rights: readers have none on what it counts.
+-- of time (since <= captured < until), of one line or (NULL) of all. All count by the full hour (UTC). The first runs with
+-- its owner's rights: readers have none on what it counts.
 CREATE FUNCTION bi.count_by_dimension(since timestamptz, until timestamptz, of_line text)
 RETURNS TABLE (dimension text, value text, inspected bigint, defective bigint)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -21,13 +21,9 @@ FROM hour
 WHERE hour.shift IS NOT NULL
 GROUP BY 2
 UNION ALL
-SELECT attribute.key, attribute.value, count(*), count(*) FILTER (WHERE part.verdict = 'defective')
-FROM part_verdict AS part
-JOIN part_attribute AS attribute ON attribute.line = part.line AND attribute.part_id = part.part_id
-    AND attribute.day = part.day
-WHERE part.captured_at >= since AND part.captured_at < until
-  AND attribute.day >= (since AT TIME ZONE 'UTC')::date AND attribute.day <= (until AT TIME ZONE 'UTC')::date
-  AND (of_line IS NULL OR part.line = of_line)
+SELECT key, value, sum(inspected)::bigint, sum(defective)::bigint
+FROM line_attribute_hour
+WHERE hour >= since AND hour < until AND (of_line IS NULL OR line = of_line)
 GROUP BY 1, 2
 $$;
 COMMENT ON FUNCTION bi.count_by_dimension IS 'Inspected and defective parts of a stretch of time by line, shift and part attribute.';
