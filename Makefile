@@ -49,7 +49,7 @@ history: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks
 
-# Ten million verdicts, about half an hour. make bench-history VERDICTS=1000000
+# Ten million verdicts, about ten minutes. make bench-history VERDICTS=1000000
 bench-history: setup
 	$(BIN)/python -m tests.benchmarks history $(if $(VERDICTS),--verdicts $(VERDICTS))
 
