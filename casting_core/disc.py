@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Frame", "find_disc", "fit_size", "frame_whole_picture", "typical_profile", "unroll"]
+__all__ = ["RINGS", "Frame", "find_disc", "fit_size", "frame_whole_picture", "typical_profile", "unroll"]
 
 _EDGE_SCALE = 1.2  # pixels: standard deviation of the Gaussian under the derivative
 _FAINTEST_EDGE = 2.0  # grey levels a pixel; what is fainter is noise of sensor and JPEG
@@ -41,7 +41,7 @@ _SECTORS = 72
 _LEAST_SUPPORT = 0.6  # of the sectors; burrs, shadows and the picture's border hide the rest
 _LEAST_CONTRAST = 3.0  # edges on a ring by edges as near to it; leaves and cloth reach 2
 _MOST_STRETCH = 2.5  # longer by shorter axis
-_PROFILE_START, _PROFILE_STEP, _PROFILE_BINS = 0.1, 0.01, 369  # of the outline's radius; steps of its logarithm
+_PROFILE_START, _PROFILE_STEP, RINGS = 0.1, 0.01, 369  # of the outline's radius; steps of its logarithm, and how many
 _MOST_SHIFT = 70  # bins: a factor of 2
 
 
@@ -96,7 +96,7 @@ def frame_whole_picture(picture: NDArray[np.uint8]) -> Frame:
     spread, directions = np.linalg.eigh(np.cov(points, aweights=weights))
     # A filled disc of radius 1 has a variance of 1/4 along each axis.
     axes = directions * (2 * np.sqrt(spread))
-    return Frame(axes=axes, center=center, is_disc=False, profile=np.zeros(_PROFILE_BINS))
+    return Frame(axes=axes, center=center, is_disc=False, profile=np.zeros(RINGS))
 
 
 def typical_profile(discs: Sequence[Frame]) -> NDArray[np.float64]:
@@ -111,10 +111,16 @@ def typical_profile(discs: Sequence[Frame]) -> NDArray[np.float64]:
     return np.asarray(profile, np.float64)
 
 
-def fit_size(disc: Frame, profile: NDArray[np.float64]) -> Frame:
-    """Resize a disc by up to a factor of 2 so that its rings lie where those of the typical profile do."""
+def fit_size(disc: Frame, profile: NDArray[np.float64], *, least_match: float = 0.0) -> Frame:
+    """Resize a disc by up to a factor of 2 so that its rings lie where those of the typical profile do.
+
+    A disc whose rings even then correlate with the typical ones by less than `least_match` keeps its size.
+    """
     shift = _shift_to(profile, disc.profile)
-    return replace(disc, axes=disc.axes * np.exp(-shift * _PROFILE_STEP), profile=np.roll(disc.profile, shift))
+    moved = np.roll(disc.profile, shift)
+    if moved @ profile <= least_match * np.linalg.norm(profile):
+        return disc
+    return replace(disc, axes=disc.axes * np.exp(-shift * _PROFILE_STEP), profile=moved)
 
 
 def _shift_to(profile: NDArray[np.float64], other: NDArray[np.float64]) -> int:
@@ -216,7 +222,7 @@ def _measure_rings(edges: _Edges, axes: NDArray[np.float64], center: NDArray[np.
 
 def _profile(radius: NDArray[np.float64], strength: NDArray[np.float64]) -> NDArray[np.float64]:
     place = np.log(radius / _PROFILE_START) / _PROFILE_STEP
-    profile, _ = np.histogram(place, bins=_PROFILE_BINS, range=(0, _PROFILE_BINS), weights=strength)
+    profile, _ = np.histogram(place, bins=RINGS, range=(0, RINGS), weights=strength)
     # Square roots keep one bright rim from outweighing all others.
     profile = ndimage.gaussian_filter1d(np.sqrt(profile), 1.5, mode="constant")
     profile -= ndimage.gaussian_filter1d(profile, 20, mode="constant")

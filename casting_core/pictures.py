@@ -16,7 +16,7 @@ from PIL import Image
 from casting_core.errors import InvalidDataset
 from casting_core.images import Decoding, ImageGate, is_grey, read_image
 from casting_core.labelled import LabelledPictures
-from casting_core.preprocess import prepare
+from casting_core.preprocess import find_round_part, prepare, write_rings
 from casting_core.survey import parallel
 from casting_core.types import Rejection
 
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from casting_core.dataset import Label
+    from casting_core.disc import Frame
     from casting_core.preprocess import Preprocessing
 
-__all__ = ["Example", "PreparedPictures", "color_of", "hash_files", "prepare_pictures"]
+__all__ = ["Example", "PreparedPictures", "color_of", "hash_files", "measure_rings", "prepare_pictures"]
 
 _GREY_SAMPLE = 50
+_RINGS_SAMPLE = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,18 @@ def color_of(examples: Sequence[Example]) -> Literal["grey", "rgb"]:
         except (OSError, SyntaxError, ValueError):
             continue
     return "grey"
+
+
+def measure_rings(examples: Sequence[Example], decoding: Decoding) -> str | None:
+    """Measure on a sample, whatever its labels, where parts of this kind have their rings; None without a disc."""
+
+    def find(example: Example) -> Frame | None:
+        image = read_image(example.read(), gate=ImageGate(), decoding=decoding)
+        return None if isinstance(image, Rejection) else find_round_part(image)
+
+    with parallel() as pool:
+        discs = list(pool.map(find, examples[:: max(1, len(examples) // _RINGS_SAMPLE)]))
+    return write_rings([disc for disc in discs if disc is not None])
 
 
 def prepare_pictures(

@@ -29,7 +29,7 @@ from casting_core.fold_predictions import predict_folds, scorers_as_served, torc
 from casting_core.fold_training import FoldTraining
 from casting_core.folds import split_folds
 from casting_core.images import Decoding, ImageGate
-from casting_core.pictures import Example, color_of, hash_files, prepare_pictures
+from casting_core.pictures import Example, color_of, hash_files, measure_rings, prepare_pictures
 from casting_core.predictions import PREDICTIONS, write_predictions
 from casting_core.preprocess import Preprocessing
 from casting_core.scoring import choose_hardware
@@ -116,7 +116,11 @@ def train_examples(
 ) -> TrainedModel:
     """Do what `train_model` does, on examples and by a preset that need not have a name."""
     decoding = Decoding(color=color_of(examples), side=preset.side)
-    preprocessing = Preprocessing(side=preset.side, rectify=preset.rectify)
+    preprocessing = Preprocessing(
+        side=preset.side,
+        rectify=preset.rectify,
+        typical_rings=measure_rings(examples, decoding) if preset.rectify else None,
+    )
     prepared = prepare_pictures(
         examples, hash_files(examples), decoding=decoding, preprocessing=preprocessing, cache=workdir / "pictures"
     )

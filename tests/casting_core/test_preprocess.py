@@ -10,7 +10,16 @@ from pydantic import ValidationError
 from torchvision.transforms import functional
 
 from casting_core.disc import find_disc
-from casting_core.preprocess import Preprocessing, fit_square, normalise, prepare, stack, symmetry
+from casting_core.preprocess import (
+    Preprocessing,
+    find_round_part,
+    fit_square,
+    normalise,
+    prepare,
+    stack,
+    symmetry,
+    write_rings,
+)
 from casting_core.synthetic import make_casting, render
 
 CASTING = Image.fromarray(render(make_casting(1, defective=True), size=96))
@@ -99,6 +108,8 @@ def test_grey_and_the_same_picture_in_colour_give_the_same_batch():
         {"mean": (0.5,)},
         {"std": (0.2, float("nan"), 0.2)},
         {"crop": 1},
+        {"typical_rings": "1 2 3"},
+        {"typical_rings": " ".join(["x"] * 369)},
     ],
 )
 def test_preprocessing_that_no_picture_survives_is_refused(wrong):
@@ -118,6 +129,45 @@ def test_a_stretched_casting_is_made_round_again_wherever_it_lies():
         assert disc.center == pytest.approx([0.5, 0.5], abs=0.02)
     # The same casting looks the same, but for what resampling costs.
     assert np.corrcoef(squares[0].ravel(), squares[1].ravel())[0, 1] > 0.95
+
+
+def photograph(width=400):
+    """A casting that is stretched as it is seen from the side."""
+    return Image.fromarray(render(make_casting(5, defective=False), size=400)).resize((width, 400))
+
+
+def without_rim(picture):
+    """Cover everything beyond nine tenths of the radius, so that the outline seems to lie there."""
+    disc, pixels = find_round_part(picture), np.asarray(picture).copy()
+    places = (np.indices(pixels.shape)[::-1] + 0.5) / picture.width - disc.center[:, None, None]
+    pixels[np.hypot(*np.tensordot(np.linalg.inv(disc.axes), places, axes=1)) > 0.9] = 40
+    return Image.fromarray(pixels)
+
+
+def likeness(preprocessing):
+    """How alike a casting and the same one without its rim come out, in the middle."""
+    seen, covered = (prepare(picture, preprocessing)[0] for picture in (photograph(), without_rim(photograph())))
+    middle = np.hypot(*(np.indices(seen.shape) - 112)) < 80
+    return np.corrcoef(seen[middle], covered[middle])[0, 1]
+
+
+def test_a_part_whose_rim_is_hidden_gets_its_size_from_its_other_rings():
+    typical = write_rings([find_round_part(photograph(width)) for width in (360, 380, 400, 420)])
+    assert likeness(Preprocessing(side=224, rectify=True)) < 0.7
+    assert likeness(Preprocessing(side=224, rectify=True, typical_rings=typical)) > 0.99
+
+
+def test_a_part_with_other_rings_keeps_its_size():
+    y, x = np.indices((256, 256)) - 128
+    bands = np.hypot(x, y)
+    target = Image.fromarray(np.where(bands < 100, 100 + 80 * (bands // 9 % 2), 40).astype(np.uint8))
+    typical = write_rings([find_round_part(target)])
+    plain, told = Preprocessing(side=224, rectify=True), Preprocessing(side=224, rectify=True, typical_rings=typical)
+    assert np.array_equal(prepare(photograph(), plain), prepare(photograph(), told))
+
+
+def test_a_data_set_without_a_disc_has_no_typical_rings():
+    assert write_rings([]) is None
 
 
 def test_a_picture_without_a_disc_is_fitted_as_a_whole():

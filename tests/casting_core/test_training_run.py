@@ -231,6 +231,7 @@ def test_a_frozen_body_stays_as_it_was_and_its_features_are_computed_once(tmp_pa
     trained = train_examples(examples(), preset, plan, workdir=tmp_path / "run")
     assert trained.card.architecture == "mobilenet_v2-local"
     assert trained.card.preprocessing.rectify
+    assert trained.card.preprocessing.typical_rings
     before, after = torch.load(start, weights_only=True), safetensors.torch.load(trained.weights)
     assert torch.equal(before["features.0.0.weight"], after["body.0.0.weight"])
     assert not torch.equal(after["head.scale.running_var"], torch.ones(96))
