@@ -5,14 +5,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test lint faults soak bench history bench-history bench-growth lock clean
+.PHONY: setup demo test lint audit faults first-start soak bench history bench-history bench-growth lock clean
 
 setup: $(STAMP)
 
+# Bytecode at once: each process would otherwise compile what it imports, for seconds, where nobody may write it down.
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 
@@ -37,6 +38,10 @@ faults: setup
 	$(BIN)/python -m pytest tests/faults/test_plant_pc.py
 	SCHEDULES=$(or $(SCHEDULES),100) PC_SCHEDULES=$(or $(PC_SCHEDULES),3) SEED=$(or $(SEED),1) \
 		$(BIN)/python -m pytest -m slow tests/faults --ignore=tests/faults/test_plant_pc.py
+
+# How long the first `casting up` on an empty folder takes until the hourly job runs: at most a minute, when quiet.
+first-start: setup
+	$(BIN)/python -m pytest -m slow -s tests/faults/test_first_start.py
 
 # A plant PC under a steady rate of images: memory, connections and files stay flat. make soak MINUTES=30
 soak: setup

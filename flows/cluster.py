@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from distributed import Client
+from distributed import Client, Security
 from prefect.states import Crashed
 from prefect_dask import DaskTaskRunner
 from prefect_dask.task_runners import PrefectDaskFuture
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # How long a cluster may lack workers: machines start again, and some clusters grow only when there is work.
 _PATIENCE_SECONDS = 300.0
 _LOOK_SECONDS = 5.0
+_CERTIFICATES = (
+    "Set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..._CLIENT__CERT and ..._CLIENT__KEY to files that this user may read; "
+    "deployments/SCALING.md says how to make them."
+)
 
 
 class ClusterRunner(DaskTaskRunner):
@@ -34,12 +38,13 @@ class ClusterRunner(DaskTaskRunner):
 
     def __enter__(self) -> Self:
         """Connect to the scheduler."""
+        _expect_certificates(self.address)
         super().__enter__()
         try:
             workers = self.client.nthreads()
         except OSError as error:
             self.__exit__(type(error), error, error.__traceback__)
-            raise _no_scheduler(self.address) from error
+            raise _no_scheduler(self.address, error) from error
         if not workers:
             self.logger.warning("The Dask cluster at %s has no worker yet; one is waited for", self.address)
         self._last_seen = time.monotonic()
@@ -88,16 +93,30 @@ class WatchedFuture(PrefectDaskFuture[Any]):
 
 def cluster_size(address: str) -> tuple[int, int]:
     """Return how many workers a scheduler has, and how many threads these have together. Raises ClusterUnavailable."""
+    _expect_certificates(address)
     try:
         with Client(address, set_as_default=False) as client:
             threads = client.nthreads()
     except OSError as error:
-        raise _no_scheduler(address) from error
+        raise _no_scheduler(address, error) from error
     return len(threads), sum(threads.values())
 
 
-def _no_scheduler(address: str | None) -> ClusterUnavailable:
+def _expect_certificates(address: str | None) -> None:
+    """See that Dask's configuration names certificates where an address asks for them. Raises ClusterUnavailable."""
+    if address is None or not address.startswith("tls://"):
+        return
+    try:
+        found = Security().get_connection_args("client")["ssl_context"]
+    except OSError as error:  # a file that is missing, or holds something else
+        raise ClusterUnavailable(f"The certificates for {address} cannot be read: {error}. {_CERTIFICATES}") from error
+    if found is None:
+        raise ClusterUnavailable(f"{address} asks for certificates, and Dask's settings name none. {_CERTIFICATES}")
+
+
+def _no_scheduler(address: str | None, error: OSError) -> ClusterUnavailable:
     return ClusterUnavailable(
-        f"No Dask scheduler answers at {address}. Start it (dask scheduler), or correct CASTING_TASK_RUNNER. "
+        f"No Dask scheduler answers at {address} ({error}). Start it (dask scheduler), or correct CASTING_TASK_RUNNER: "
+        "dask+tls:// where it asks for certificates, dask:// where it does not. "
         "What was not judged is backlog of the next run."
     )

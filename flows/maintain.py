@@ -1,6 +1,7 @@
-"""The daily upkeep of the database: months made ahead, roll-ups brought up to date, a backup, and all of it checked.
+"""The daily upkeep: months made ahead, roll-ups brought up to date, a backup, what was missed, and all of it checked.
 
-    months ahead -> roll-ups -> backup (of the embedded database) -> check (the last two months)
+    months ahead -> roll-ups -> backup (of the embedded database) -> bucket against database (beyond the look-back)
+        -> check (the last two months)
 
 Nothing else waits for it: writers make a missing month themselves, and the views are exact without fresh roll-ups.
 """
@@ -18,6 +19,7 @@ from prefect.logging import get_run_logger
 from db import months, rollup_check, rollups
 from db.backup import back_up, name_of, prune
 from flows.errors import RollupsWrong
+from flows.reconcile import Reconciled, reconcile
 from flows.resources import open_resources
 from flows.retries import back_off, worth_retrying
 from flows.settings import load_settings
@@ -36,6 +38,7 @@ class Upkeep:
     months_ahead: tuple[str, ...]
     line_days_recounted: int
     backup: str | None
+    reconciled: Reconciled
 
     def to_json(self) -> dict[str, Any]:
         """As a dict of plain values."""
@@ -44,17 +47,19 @@ class Upkeep:
 
 @flow(name="maintain", persist_result=False)
 def maintain() -> Upkeep:
-    """Make the coming months' partitions, refresh the roll-ups, and prove that they equal a recount.
+    """Make the coming months' partitions, refresh the roll-ups, find what was missed, and prove the roll-ups right.
 
-    Raises RollupsWrong, naming hours that differ.
+    Raises RollupsWrong, naming hours that differ, and what ObjectStore raises.
     """
     engine = open_resources(load_settings()).engine
     made = make_months_ahead.with_options(**back_off(load_settings()))()
     recounted = refresh_rollups.with_options(**back_off(load_settings()))()
     backup = back_up_embedded.with_options(**back_off(load_settings()))()
+    reconciled = reconcile.with_options(**back_off(load_settings()))()
     _check(engine)
-    get_run_logger().info("Months ready: %s; %d line-days recounted; roll-ups equal a recount", made, recounted)
-    return Upkeep(months_ahead=tuple(made), line_days_recounted=recounted, backup=backup)
+    upkeep = Upkeep(months_ahead=tuple(made), line_days_recounted=recounted, backup=backup, reconciled=reconciled)
+    get_run_logger().info("Roll-ups equal a recount; %s", upkeep)
+    return upkeep
 
 
 @task(name="make months ahead", cache_policy=NO_CACHE, retry_jitter_factor=0.5, retry_condition_fn=worth_retrying)

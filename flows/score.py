@@ -19,13 +19,13 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from sqlalchemy.exc import SQLAlchemyError
 
-from casting_core.discovery import discover
 from casting_core.judging import judge_images
 from casting_core.stages import StageClock
 from casting_core.types import ImageChunk, Rejection, RunSummary, ScoringRun, Window
 from db import rollups, runs
-from db.images import backlog_chunks, claim_images, count_backlog, insert_images, known_images
+from db.images import backlog_chunks, claim_images, count_backlog
 from db.verdicts import write_judgements
+from flows.discovering import make_known
 from flows.errors import ScoringIncomplete
 from flows.resources import open_resources
 from flows.retries import back_off, worth_retrying
@@ -103,38 +103,28 @@ def score(
 def discover_images(run: ScoringRun) -> int:
     """Make the window's new images known, folder by folder; return how many were new."""
     resources = open_resources(load_settings())
-    discovered, unsettled, unmatched = 0, 0, []
     clock = StageClock()
     with resources.engine.connect() as connection:
-        found_by_folder = discover(
-            resources.store,
-            resources.layout,
-            window=run.window,
-            known=lambda **stretch: known_images(connection, **stretch),
-            lines=run.lines,
-            settled_before=_settled_before(resources),
-        )
         with clock.measure("discover"):
-            for found in found_by_folder:
-                discovered += insert_images(connection, found.images)
-                connection.commit()
-                unsettled += found.unsettled
-                unmatched += found.unmatched
+            found = make_known(connection, resources, window=run.window, lines=run.lines)
         runs.record_discovery(
             connection,
             run.run_id,
-            discovered=discovered,
-            unmatched=len(unmatched),
-            examples=unmatched[:_EXAMPLES],
-            unsettled=unsettled,
+            discovered=found.images,
+            unmatched=len(found.unmatched),
+            examples=found.unmatched[:_EXAMPLES],
+            unsettled=found.unsettled,
         )
         runs.add_stage_seconds(connection, run.run_id, clock.seconds)
         connection.commit()
-    if unmatched:
+    if found.unmatched:
         get_run_logger().warning(
-            "%d keys do not fit the layout %s, such as %s", len(unmatched), resources.layout.template, unmatched[:3]
+            "%d keys do not fit the layout %s, such as %s",
+            len(found.unmatched),
+            resources.layout.template,
+            found.unmatched[:3],
         )
-    return discovered
+    return found.images
 
 
 @task(
@@ -246,9 +236,3 @@ def _window(resources: Resources, since: datetime | None, until: datetime | None
     since = since or until - timedelta(hours=resources.settings.lookback_hours)
     # Keys tell the time only so finely: an image of 08:59 says 08, and must not fall out of a window from 08:30 on.
     return Window(since=resources.layout.floor(since), until=until)
-
-
-def _settled_before(resources: Resources) -> datetime | None:
-    if resources.store.writes_are_atomic:
-        return None
-    return datetime.now(tz=UTC) - timedelta(seconds=resources.settings.settle_seconds)

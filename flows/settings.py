@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         default="s3fs", description="What reads objects of S3; obstore (an extra) takes less of the processor."
     )
     lookback_hours: float = Field(default=48, gt=0, description="How far back a run looks for late images.")
+    reconcile_days: float = Field(
+        default=7, ge=0, description="Days of the bucket that the nightly upkeep compares with the database; 0: none."
+    )
     settle_seconds: float = Field(default=30, ge=0, description="Files younger than this are left for the next run.")
     chunk_size: int = Field(default=256, gt=0, description="Images that one task claims at a time.")
     chunks_in_flight: int = Field(

@@ -6,12 +6,14 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from casting_core.types import Window
+from casting_core.types import ScoringRun, Window
 from db import runs
+from db.images import count_backlog
 from flows.errors import ScoringIncomplete, SlicesIncomplete
 from flows.resources import open_resources
 from flows.score import score
@@ -83,8 +85,11 @@ def cut(window: Window, length: timedelta) -> Iterator[Window]:
 
 
 def _finished(resources: Resources, window: Window, judge: RegisteredModel, lines: tuple[str, ...]) -> bool:
+    """Whether a run has judged all of a slice, and nothing became known in it since: pictures may come days late."""
+    run = ScoringRun(run_id=uuid4(), model=judge, window=window, lines=lines)
     with resources.engine.connect() as connection:
-        return runs.covered(connection, window=window, model_id=judge.model_id, lines=lines)
+        covered = runs.covered(connection, window=window, model_id=judge.model_id, lines=lines)
+        return covered and count_backlog(connection, run) == 0
 
 
 def _give_way(resources: Resources) -> None:

@@ -78,6 +78,19 @@ def test_every_setting_of_prefect_in_the_files_exists():
         assert {name for name in named if not name.startswith("PREFECT_LOGGING_HANDLERS")} <= known
 
 
+def test_containers_are_told_apart_from_dead_ones_and_keep_places_as_a_plant_pc_does(tmp_path):
+    from flows.plant_pc import PlantPC
+
+    ours_alone = PlantPC(settings=Settings(home=tmp_path)).environment
+    for service, name in {
+        "worker-cpu": "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
+        "worker-cuda": "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
+        "worker-upkeep": "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
+        "prefect-server": "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
+    }.items():
+        assert SERVICES[service]["environment"][name] == ours_alone[name], service
+
+
 def test_every_secret_is_a_file_that_is_made_and_none_stands_in_the_files(tmp_path):
     folder = tmp_path / "secrets"
     script = DEPLOYMENTS / "make-secrets.sh"

@@ -7,14 +7,16 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 
-from db import embedded
+from db import alerts, embedded
 from db.engine import make_engine
+from flows.outbox import alert_outbox
+from flows.settings import Settings
 from tests.flows.conftest import picture
 from tests.prefect_server import environment_without_prefect, free_port
 from tests.published import publish_model
@@ -105,6 +107,47 @@ class PlantPC:
         changed = {name: automation[name] for name in fields} | {"trigger": automation["trigger"] | {"within": seconds}}
         self.api("PUT", f"/automations/{automation['id']}", changed)
 
+    def process_of(self, run):
+        """The process that a run runs in, once a worker has started it."""
+
+        def found():
+            said = self.api("GET", f"/flow_runs/{run['id']}")["infrastructure_pid"]
+            return said and psutil.Process(int(said.rpartition(":")[2]))
+
+        return eventually(found, what="a worker starts the run")
+
+    def open_alert(self, found):
+        """Open an alert as the watch does; it is delivered by whatever delivers next."""
+        settings = Settings(home=self.home)
+        engine = make_engine(embedded.address(self.home / "postgres"))
+        with engine.begin() as connection:
+            alerts.open_alert(
+                connection,
+                found,
+                at=datetime.now(tz=UTC),
+                who="watch",
+                why="nothing for 2 hours",
+                outbox=alert_outbox(settings),
+            )
+        engine.dispose()
+
+    def ends(self, run, *, seconds=300):
+        """The state that a run ends in."""
+        ended = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
+        return eventually(
+            lambda: (state := self.state_of(run))["type"] in ended and state, what="the run ends", seconds=seconds
+        )
+
+    def busy_runs(self):
+        """How many runs Prefect believes to be under way."""
+        busy = {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}
+        return self.api("POST", "/flow_runs/count", {"flow_runs": busy})
+
+    def contents(self):
+        """Every row of every table of ours, as text."""
+        tables = self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {table: self.sql(f"SELECT t::text FROM {table} t ORDER BY 1") for (table,) in tables}  # noqa: S608
+
     def state_of(self, run):
         return self.api("GET", f"/flow_runs/{run['id']}")["state"]
 
@@ -123,11 +166,11 @@ class PlantPC:
         engine.dispose()
         return model.version
 
-    def drop_images(self, count=IMAGES, *, line="cam1"):
-        """Put pictures of this hour into the bucket; return their content by URI."""
-        folder = self.home / "bucket" / line / datetime.now(tz=UTC).strftime("%Y/%m/%d/%H")
+    def drop_images(self, count=IMAGES, *, line="cam1", ago=timedelta(0), content=None):
+        """Put pictures of this hour, or of one so long ago, into the bucket; return their content by URI."""
+        folder = self.home / "bucket" / line / (datetime.now(tz=UTC) - ago).strftime("%Y/%m/%d/%H")
         folder.mkdir(parents=True, exist_ok=True)
-        content = picture(3, side=300)
+        content = content or picture(3, side=300)
         paths = [folder / f"P{number:04d}.jpg" for number in range(count)]
         for path in paths:
             path.write_bytes(content)

@@ -1,7 +1,8 @@
 """The daily upkeep, its commands, and the flows under the rights that a plant gives them."""
 
 import json
-from datetime import UTC, datetime
+import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -39,6 +40,12 @@ def typed(*words):
     return CliRunner().invoke(app, ["db", *words])
 
 
+def nothing_missed():
+    from flows.reconcile import Reconciled
+
+    return Reconciled()
+
+
 def damage(plant, statement="UPDATE part_hour SET ok = ok - 1, inspected = inspected - 1 WHERE ok > 0"):
     with plant.resources.engine.begin() as connection:
         connection.execute(text(statement))
@@ -61,8 +68,6 @@ def test_an_hour_and_the_upkeep_run_as_the_writer_role(as_writer):
 
 
 def test_an_upkeep_that_finds_roll_ups_wrong_fails_and_names_the_hour(scoring_plant, monkeypatch):
-    from datetime import timedelta
-
     from flows import maintain
 
     monkeypatch.setattr(maintain, "_CHECKED_BACK", timedelta(days=36_500))
@@ -70,6 +75,47 @@ def test_an_upkeep_that_finds_roll_ups_wrong_fails_and_names_the_hour(scoring_pl
     damage(scoring_plant)
     with pytest.raises(RollupsWrong, match=r"cam1, 2026-11-23 07:00 UTC: .*images 11, should be 10"):
         maintain.maintain()
+
+
+def test_pictures_that_came_after_the_look_back_become_known_and_a_backfill_is_asked_for(scoring_plant, caplog):
+    from prefect.client.orchestration import get_client
+
+    from flows.backfill import backfill
+    from flows.maintain import maintain
+
+    late = datetime.now(tz=UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=3)
+    for number, hours in enumerate((0, 1)):
+        hour = late + timedelta(hours=hours)
+        scoring_plant.put(f"cam1/{hour:%Y/%m/%d/%H}/P{number}.jpg", moment=late)
+    tasks = logging.getLogger("prefect.task_runs")
+    tasks.addHandler(caplog.handler)  # whether Prefect's loggers reach the root one depends on what was set up before
+    try:
+        alone = maintain().reconciled
+    finally:
+        tasks.removeHandler(caplog.handler)
+    assert (alone.late, alone.waiting, alone.backfill) == (2, 2, None)
+    assert f"casting score --since {late:%Y-%m-%dT%H:%M:%S}" in caplog.text
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow(backfill), name="on-demand")
+        try:
+            reconciled = maintain().reconciled
+            asked = [run for run in client.read_flow_runs() if run.name == reconciled.backfill]
+        finally:
+            client.delete_deployment(deployment)
+    assert (reconciled.late, reconciled.waiting) == (0, 2)
+    (run,) = asked
+    backfill(parameters=run.parameters["parameters"])
+    assert scoring_plant.sql("SELECT count(*) FROM verdict") == [(2,)]
+
+
+def test_a_plant_may_leave_the_comparison_out(scoring_plant, monkeypatch):
+    from flows.maintain import maintain
+
+    monkeypatch.setenv("CASTING_RECONCILE_DAYS", "0")
+    late = datetime.now(tz=UTC) - timedelta(days=3)
+    scoring_plant.put(f"cam1/{late:%Y/%m/%d/%H}/P1.jpg")
+    assert maintain().reconciled == nothing_missed()
+    assert scoring_plant.sql("SELECT count(*) FROM image") == [(0,)]
 
 
 def test_db_check_and_refresh_as_people_type_them(scoring_plant):

@@ -6,9 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from casting_core.types import ScoringRun, Window
+from casting_core.types import ScoringRun, StoredImage, Window
 from db import models, runs
 from db.errors import UnknownModel
+from db.images import insert_images
 from tests.flows.conftest import NOW
 from tests.flows.test_score import assert_counts_add_up
 
@@ -28,6 +29,24 @@ def filled(scoring_plant):
     for hour, count in ((6, 3), (8, 2)):
         scoring_plant.put_many(count, hour=hour)
     return scoring_plant
+
+
+def stored(path):
+    """A picture that lies in the bucket as a listing shows it."""
+    from casting_core.storage import open_store
+
+    folder = open_store(path.parent.as_uri()).list_folder("")
+    (info,) = [each for each in folder.files if each.key == path.name]
+    return StoredImage(
+        uri=path.as_uri(),
+        etag=info.etag,
+        size=info.size,
+        line="cam1",
+        part_id=path.stem,
+        view="",
+        captured_at=MORNING["since"] + timedelta(hours=1),
+        stored_at=info.stored_at,
+    )
 
 
 def windows(plant):
@@ -63,6 +82,16 @@ def test_an_interrupted_one_passes_over_what_is_done(filled, monkeypatch):
     totals = backfill()
     assert (totals.passed_over, totals.scored) == (2, 2)
     assert windows(filled) == [(6, 3), (7, 0), (8, 2)]
+
+
+def test_what_came_late_into_a_slice_that_was_done_is_judged(filled):
+    seven = {"since": MORNING["since"] + timedelta(hours=1), "until": MORNING["since"] + timedelta(hours=2)}
+    backfill(**seven)
+    late = filled.put("cam1/2026/11/23/07/late.jpg")
+    with filled.resources.engine.begin() as connection:
+        insert_images(connection, [stored(late)])
+    totals = backfill(**seven)
+    assert (totals.passed_over, totals.scored) == (0, 1)
 
 
 def test_another_models_verdicts_stand_beside_the_old_ones(filled):
