@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.certificates import make_certificates
 from tests.faults.conftest import Scoring
 from tests.faults.test_scoring_faults import UNTIL, one_verdict_each
 from tests.flows.conftest import picture
@@ -44,18 +45,26 @@ def bucket_plant(plant, s3_bucket, s3_faults, monkeypatch):
 
 
 @pytest.fixture
-def cluster(bucket_plant, prefect_api, tmp_path, monkeypatch):
-    """Two workers of a scheduler, which the plant's runs are given to; the processes by name."""
+def cluster(request, bucket_plant, prefect_api, tmp_path, monkeypatch):
+    """Two workers of a scheduler, which the plant's runs are given to; the processes by name.
+
+    With the parameter tls nobody talks to them without a certificate.
+    """
+    encrypted = getattr(request, "param", "tcp") == "tls"
+    if encrypted:
+        for name, value in make_certificates(tmp_path / "certificates").items():
+            monkeypatch.setenv(name, value)
     # On a busy machine a process may not have its turn for longer than Dask would wait.
     for name in ("CONNECT", "TCP"):
         monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TIMEOUTS__{name}", "120s")
     with ExitStack() as ending:
         processes = {}
         file = tmp_path / "scheduler.json"
+        protocol = ("--protocol", "tls") if encrypted else ()
 
         def start(name, *command):
             processes[name] = subprocess.Popen(  # noqa: S603 - Dask's own command
-                [sys.executable, "-m", "dask", *command, "--scheduler-file", str(file), "--no-dashboard"],
+                [sys.executable, "-m", "dask", *command, *protocol, "--scheduler-file", str(file), "--no-dashboard"],
                 # The workers share two cores with everything else here.
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
                 stdout=subprocess.DEVNULL,
@@ -73,7 +82,8 @@ def cluster(bucket_plant, prefect_api, tmp_path, monkeypatch):
             assert time.monotonic() < deadline, "the scheduler did not come up"
             time.sleep(0.05)
         address = json.loads(file.read_text())["address"]
-        monkeypatch.setenv("CASTING_TASK_RUNNER", address.replace("tcp://", "dask://"))
+        runner = address.replace("tcp://", "dask://").replace("tls://", "dask+tls://")
+        monkeypatch.setenv("CASTING_TASK_RUNNER", runner)
         yield processes
 
 
@@ -87,11 +97,17 @@ def scoring(plant):
         process.communicate()
 
 
-def models_held(address):
+def models_held():
     """How many models each worker holds, by worker's name: none before it has judged something."""
+    import dask
     from distributed import Client
 
-    with Client(address.replace("dask://", "tcp://"), set_as_default=False) as client:
+    from flows.settings import load_settings
+
+    with (
+        dask.config.set(dask.config.collect_env()),
+        Client(load_settings().dask_address, set_as_default=False) as client,
+    ):
         names = {address: each["name"] for address, each in client.scheduler_info()["workers"].items()}
         return {names[address]: held for address, held in client.run(_models_held).items()}
 
@@ -132,6 +148,7 @@ def test_a_worker_killed_in_mid_run_loses_nothing_and_nothing_is_scored_twice(cl
     assert assert_counts_add_up(scoring.plant) == (IMAGES, IMAGES, 0, 0)
 
 
+@pytest.mark.parametrize("cluster", ["tcp", "tls"], indirect=True)
 def test_two_workers_share_a_run_and_read_each_image_once_and_the_model_once(cluster, scoring, s3_faults):
     code, output, errors = scoring.finish("--until", UNTIL)
     assert code == 0, errors
@@ -139,5 +156,5 @@ def test_two_workers_share_a_run_and_read_each_image_once_and_the_model_once(clu
     assert (summary["scored"], summary["backlog"]) == (IMAGES, 0)
     one_verdict_each(scoring.plant, IMAGES)
     assert reads(s3_faults, ".jpg") == IMAGES
-    assert models_held(os.environ["CASTING_TASK_RUNNER"]) == {"one": 1, "two": 1}
+    assert models_held() == {"one": 1, "two": 1}
     assert reads(s3_faults, "weights.safetensors") == 3

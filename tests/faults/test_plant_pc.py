@@ -204,7 +204,9 @@ def test_the_nightly_backup_made_while_everything_runs_is_restored_into_an_empty
         assert other.command("db", "check").returncode == 0
         contents = pc.contents()
         assert len(contents["verdict"]) >= IMAGES
+        embedded.start(other.home / "postgres")
         assert other.contents() == contents
+        embedded.stop(other.home / "postgres")
         again = other.command("restore", str(backup))
         assert (again.returncode, "never writes over anything" in again.stderr) == (1, True)
     finally:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from flows.errors import ClusterUnavailable, DatabaseNotShared, ExtraMissing
 from flows.settings import Settings, load_settings
+from tests.certificates import make_certificates
 
 SCHEDULER = "dask://127.0.0.1:9"
 
@@ -115,6 +116,70 @@ def test_a_run_on_a_cluster_judges_each_image_once(scoring_plant, scheduler, mon
     assert (summary.scored, summary.backlog) == (20, 0)
     assert assert_counts_add_up(scoring_plant) == (20, 20, 0, 0)
     assert check_judges(load_settings()).text == f"2 Dask workers at {address}, 2 chunks at a time"
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """The document's certificates, as Dask's configuration holds them."""
+    return as_configuration(make_certificates(tmp_path / "certificates"))
+
+
+def as_configuration(environment):
+    """What Dask makes of its environment when a process begins, for one that has begun."""
+    named = {name.removeprefix("DASK_").replace("__", ".").lower(): value for name, value in environment.items()}
+    return named | {"distributed.comm.require_encryption": True}
+
+
+@pytest.fixture
+def encrypted(prefect_server, certificates):
+    """A scheduler that talks to nobody without a certificate, with one worker."""
+    import dask
+    from distributed import LocalCluster, Security
+
+    with dask.config.set(certificates):
+        security = Security()
+    address = {"protocol": "tls", "host": "127.0.0.1", "dashboard_address": None, "security": security}
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **address) as local:
+        yield local.scheduler_address
+
+
+def test_a_run_on_a_cluster_that_asks_for_certificates(scoring_plant, encrypted, certificates, monkeypatch):
+    import dask
+
+    from flows.health import check_judges
+    from tests.flows.test_score import assert_counts_add_up, run
+
+    assert encrypted.startswith("tls://")
+    monkeypatch.setenv("CASTING_TASK_RUNNER", encrypted.replace("tls://", "dask+tls://"))
+    scoring_plant.put_many(8)
+    with dask.config.set(certificates):
+        assert run().scored == 8
+        assert check_judges(load_settings()).text == f"1 Dask workers at {encrypted}, 1 chunks at a time"
+    assert assert_counts_add_up(scoring_plant) == (8, 8, 0, 0)
+
+
+def test_without_the_right_certificates_it_says_what_is_wrong(encrypted, certificates, tmp_path):
+    import dask
+
+    from flows.cluster import cluster_size
+
+    foreign = as_configuration(make_certificates(tmp_path / "foreign"))
+    quick = {"distributed.comm.timeouts.connect": "1s"}
+    with pytest.raises(ClusterUnavailable, match=r"asks for certificates, and .* name none\. Set DASK_"):
+        cluster_size(encrypted)
+    with dask.config.set(foreign), dask.config.set(quick), pytest.raises(ClusterUnavailable, match=r"tls://.*certif"):
+        cluster_size(encrypted)
+    with (
+        dask.config.set(certificates),
+        dask.config.set({"distributed.comm.tls.client.key": str(tmp_path / "none.key")}),
+        pytest.raises(ClusterUnavailable, match=r"cannot be read: .*No such file"),
+    ):
+        cluster_size(encrypted)
+    with (
+        dask.config.set(quick),
+        pytest.raises(ClusterUnavailable, match=r"dask\+tls:// where it asks for certificates"),
+    ):
+        cluster_size(encrypted.replace("tls://", "tcp://"))
 
 
 def test_a_cluster_that_stays_without_workers_is_given_up(scheduler):
