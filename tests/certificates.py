@@ -21,3 +21,9 @@ def make_certificates(folder):
     settings = dict(re.findall(r"^    export (DASK_\w+)=(\S+)$", text, flags=re.MULTILINE))
     assert len(settings) == 8
     return {name: value.replace("/etc/casting", str(folder)) for name, value in settings.items()}
+
+
+def as_configuration(settings):
+    """What Dask makes of such settings in its environment as a process begins, for one that has begun."""
+    named = {name.removeprefix("DASK_").replace("__", ".").lower(): value for name, value in settings.items()}
+    return named | {"distributed.comm.require_encryption": True} if named else {}

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.certificates import make_certificates
+from tests.certificates import as_configuration, make_certificates
 from tests.faults.conftest import Scoring
 from tests.faults.test_scoring_faults import UNTIL, one_verdict_each
 from tests.flows.conftest import picture
@@ -104,8 +104,9 @@ def models_held():
 
     from flows.settings import load_settings
 
+    certificates = {name: value for name, value in os.environ.items() if name.startswith("DASK_") and "TLS" in name}
     with (
-        dask.config.set(dask.config.collect_env()),
+        dask.config.set(as_configuration(certificates)),
         Client(load_settings().dask_address, set_as_default=False) as client,
     ):
         names = {address: each["name"] for address, each in client.scheduler_info()["workers"].items()}

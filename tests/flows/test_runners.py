@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from flows.errors import ClusterUnavailable, DatabaseNotShared, ExtraMissing
 from flows.settings import Settings, load_settings
-from tests.certificates import make_certificates
+from tests.certificates import as_configuration, make_certificates
 
 SCHEDULER = "dask://127.0.0.1:9"
 
@@ -122,12 +122,6 @@ def test_a_run_on_a_cluster_judges_each_image_once(scoring_plant, scheduler, mon
 def certificates(tmp_path):
     """The document's certificates, as Dask's configuration holds them."""
     return as_configuration(make_certificates(tmp_path / "certificates"))
-
-
-def as_configuration(environment):
-    """What Dask makes of its environment when a process begins, for one that has begun."""
-    named = {name.removeprefix("DASK_").replace("__", ".").lower(): value for name, value in environment.items()}
-    return named | {"distributed.comm.require_encryption": True}
 
 
 @pytest.fixture
