@@ -32,6 +32,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Known vulnerabilities of the packages in requirements.lock, as a public database tells them; exit code 2 where there are.
+audit: setup
+	$(BIN)/python .ci/audit.py
+
 # make faults SCHEDULES=100 PC_SCHEDULES=3 SEED=7: random faults in many short schedules (seconds each), and on a whole
 # plant PC (a minute each); retraining killed in each phase, the schedule firing by itself, and two machines. tests/faults/README.md
 faults: setup
