@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from flows.settings import Settings
 
 
+# Without it nothing is judged; the others may be paused for a reason.
+HOURLY = "score/hourly"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One thing that has to be up."""
@@ -96,10 +100,12 @@ def _asked(name: str, pc: PlantPC, ask: Callable[[PlantPC], Check]) -> Check:
 def _deployments(pc: PlantPC) -> Check:
     with api(pc) as client:
         found = client.post("/deployments/filter", json={}).raise_for_status().json()
-        names = sorted(f"{_flow_name(client, entry['flow_id'])}/{entry['name']}" for entry in found)
-        paused = [entry["name"] for entry in found if entry["paused"]]
-    text = ", ".join(names) + (f"; paused: {', '.join(paused)}" if paused else "") if names else "none registered"
-    return Check(name="deployments", well="score/hourly" in names, text=text)
+        names = {f"{_flow_name(client, entry['flow_id'])}/{entry['name']}": entry["paused"] for entry in found}
+    paused = sorted(name for name, is_paused in names.items() if is_paused)
+    text = ", ".join(sorted(names)) or "none registered"
+    if paused:
+        text += f"; paused: {', '.join(paused)}"
+    return Check(name="deployments", well=names.get(HOURLY) is False, text=text)
 
 
 def _flow_name(client: httpx.Client, flow_id: str) -> str:

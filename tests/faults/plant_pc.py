@@ -138,6 +138,9 @@ class PlantPC:
             lambda: (state := self.state_of(run))["type"] in ended and state, what="the run ends", seconds=seconds
         )
 
+    def log(self, name):
+        return (self.home / "logs" / f"{name}.log").read_text(encoding="utf-8")
+
     def busy_runs(self):
         """How many runs Prefect believes to be under way."""
         busy = {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}

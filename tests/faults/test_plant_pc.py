@@ -115,6 +115,7 @@ def test_people_are_told_when_the_hourly_job_did_not_complete(pc, told):
 def test_everything_is_killed_in_the_middle_of_a_run_and_comes_back_with_nothing_lost(pc):
     pc.publish(architecture="resnet18", side=224)
     pc.drop_images()
+    pc.drop_images(1, line="cam0", content=b"no picture")
     run = pc.run_deployment("score/hourly")
     eventually(lambda: pc.sql("SELECT count(*) FROM verdict")[0][0] >= 8, what="some verdicts stand")
     assert pc.kill_everything() >= 6
@@ -133,6 +134,11 @@ def test_everything_is_killed_in_the_middle_of_a_run_and_comes_back_with_nothing
     assert state["type"] == "COMPLETED", state
     assert pc.sql("SELECT count(*), count(DISTINCT image_id) FROM verdict") == [(IMAGES, IMAGES)]
     assert pc.sql("SELECT state FROM scoring_run ORDER BY started_at") == [("died",), ("completed",)]
+    (refused,) = pc.sql("SELECT image_id, reason FROM quarantine")
+    (told,) = [line for line in logged(pc) if line.get("reason")]
+    assert (told["image_id"], told["reason"]) == refused
+    assert (told["line"], told["levelname"]) == ("cam0", "WARNING")
+    assert {"run_id", "flow_run_id", "task_run_id"} <= set(told)
     figures = httpx.get(f"http://127.0.0.1:{pc.metrics_port}/metrics").text
     assert 'casting_runs{state="completed"} 1.0' in figures
     assert 'casting_service_up{service="database"} 1.0' in figures
@@ -220,6 +226,12 @@ def begin_judging(pc, *, line):
     run = pc.run_deployment("score/hourly")
     eventually(lambda: pc.sql(counted)[0][0] > before, what="some verdicts stand")
     return run
+
+
+def logged(pc):
+    """What the runs have written to their worker's log, as CASTING_LOG_FORMAT=json has it."""
+    lines = pc.log("worker-casting-gpu").splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def heartbeats(pc, run):

@@ -186,16 +186,3 @@ def test_doctor_names_a_prefect_server_that_does_not_answer_and_exits_1(plant, c
     assert done.returncode == 1
     assert [line.split()[1] for line in done.stderr.splitlines() if line.startswith("FAIL")] == ["Prefect"]
     assert "Start it: casting up" in done.stderr
-
-
-def test_the_model_check_finds_a_damaged_champion(plant):
-    from flows.health import check_model
-    from flows.settings import load_settings
-
-    plant.publish()
-    assert check_model(load_settings()).well
-    (artifact,) = (plant.home / "models").iterdir()
-    (artifact / "weights.safetensors").write_bytes(b"damaged")
-    finding = check_model(load_settings())
-    assert not finding.well
-    assert "restore the artifact" in finding.text
