@@ -3,11 +3,13 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sqlalchemy import text
 
 import db
+from casting_core.alert_types import AlertKind
 from db import alerts, migrate
 from flows.errors import FlowError
 from flows.health import CHECKS
@@ -221,6 +223,19 @@ def test_the_status_names_what_is_down_what_is_missing_and_what_is_paused(status
             client.delete_deployment(hourly)
     assert (paused.well, paused.text) == (False, "score/hourly; paused: score/hourly")
     assert (resumed.well, resumed.text) == (True, "score/hourly")
+
+
+def test_every_kind_of_alert_has_its_row():
+    table = RUNBOOK.split("| kind | cause |", 1)[1].split("\n\n", 1)[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == set(get_args(AlertKind))
+
+
+def test_each_query_of_the_runbook_can_be_asked(engine):
+    queries = re.findall(r'casting db sql "([^"]+)"', RUNBOOK)
+    assert len(queries) == 3
+    with engine.connect() as connection:
+        for query in queries:
+            connection.execute(text(query))
 
 
 def test_the_figures_of_the_runbook_are_those_that_are_served():

@@ -107,7 +107,7 @@ def _template(shared):
     now = datetime.now(tz=UTC)
     with engine.begin() as connection:
         models.promote_model(connection, versions[0], **BY_TEST)
-        write_baselines(connection, [_baseline(line, now) for line in ("", *LINES)], set_by="tests", why="for a test")
+        write_baselines(connection, [baseline_of(line, now) for line in ("", *LINES)], set_by="tests", why="for a test")
     engine.dispose()
     return versions
 
@@ -128,7 +128,8 @@ def _publish(shared, engine):
     return tuple(publish_model(engine, **options, number=number, thresholds=thresholds).version for number in (1, 2))
 
 
-def _baseline(stream, now):
+def baseline_of(stream, now):
+    """A line that makes two defective parts of a hundred."""
     return StreamBaseline(
         kind="defect_rate_climb",
         stream=stream,

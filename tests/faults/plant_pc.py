@@ -14,6 +14,7 @@ import httpx
 import psutil
 
 from db import alerts, embedded
+from db.baselines import write_baselines
 from db.engine import make_engine
 from flows.outbox import alert_outbox
 from flows.settings import Settings
@@ -168,6 +169,13 @@ class PlantPC:
         model = publish_model(engine, (self.home / "models").as_uri(), **options)
         engine.dispose()
         return model.version
+
+    def write_baselines(self, baselines):
+        """Say what is usual."""
+        engine = make_engine(embedded.address(self.home / "postgres"))
+        with engine.begin() as connection:
+            write_baselines(connection, baselines, set_by="tests", why="for a test")
+        engine.dispose()
 
     def drop_images(self, count=IMAGES, *, line="cam1", ago=timedelta(0), content=None):
         """Put pictures of this hour, or of one so long ago, into the bucket; return their content by URI."""
