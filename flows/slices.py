@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from casting_core.types import ScoringRun, Window
 from db import runs
@@ -31,6 +32,22 @@ _POLL_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 3600.0
 
 
+class LongWindow(BaseModel):
+    """Which old images are judged; Prefect makes a form of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    since: AwareDatetime = Field(description="Begin: images captured from this moment on, with its time zone.")
+    until: AwareDatetime = Field(description="End: images captured before this moment.")
+    lines: list[str] = Field(default=[], description="Only these lines; none named means all.")
+    slice_hours: float = Field(
+        default=1,
+        gt=0,
+        le=24 * 31,
+        description="Hours of images a slice. Between two slices the hourly job has its turn.",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class SliceTotals:
     """What became of a long window. `passed_over` slices were done by an earlier run."""
@@ -41,9 +58,7 @@ class SliceTotals:
     quarantined: int
 
 
-def judge_in_slices(
-    *, since: datetime, until: datetime, lines: tuple[str, ...], model: str | None, slice_hours: float
-) -> SliceTotals:
+def judge_in_slices(asked: LongWindow, *, model: str | None) -> SliceTotals:
     """Judge a window slice by slice, oldest first; the slices that an earlier run has finished are passed over.
 
     Raises InvalidInput for an empty window, UnknownModel or NoChampion, and SlicesIncomplete when images of some
@@ -51,16 +66,17 @@ def judge_in_slices(
     """
     resources = open_resources(load_settings())
     judge = resources.model(model)
-    slices = list(cut(Window(since=resources.layout.floor(since), until=until), timedelta(hours=slice_hours)))
+    window = Window(since=resources.layout.floor(asked.since), until=asked.until)
+    slices = list(cut(window, timedelta(hours=asked.slice_hours)))
     progress = _Progress(f"{len(slices)} slices by {judge.version}")
     passed_over, scored, quarantined, failures = 0, 0, 0, []
     for number, window in enumerate(slices):
-        if _finished(resources, window, judge, lines):
+        if _finished(resources, window, judge, asked.lines):
             passed_over += 1
         else:
             _give_way(resources)
             try:
-                summary = score(since=window.since, until=window.until, lines=list(lines), model=judge.version)
+                summary = score(since=window.since, until=window.until, lines=asked.lines, model=judge.version)
             except ScoringIncomplete as error:
                 failures.append(str(error))
             else:
@@ -84,9 +100,9 @@ def cut(window: Window, length: timedelta) -> Iterator[Window]:
         begin = end
 
 
-def _finished(resources: Resources, window: Window, judge: RegisteredModel, lines: tuple[str, ...]) -> bool:
+def _finished(resources: Resources, window: Window, judge: RegisteredModel, lines: list[str]) -> bool:
     """Whether a run has judged all of a slice, and nothing became known in it since: pictures may come days late."""
-    run = ScoringRun(run_id=uuid4(), model=judge, window=window, lines=lines)
+    run = ScoringRun(run_id=uuid4(), model=judge, window=window, lines=tuple(lines))
     with resources.engine.connect() as connection:
         covered = runs.covered(connection, window=window, model_id=judge.model_id, lines=lines)
         return covered and count_backlog(connection, run) == 0

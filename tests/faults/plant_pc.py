@@ -87,11 +87,16 @@ class PlantPC:
         return len(victims)
 
     def api(self, method, path, body=None):
-        """Ask Prefect; busy, it answers 503, after which its own client asks again as well."""
-        deadline = time.monotonic() + 60
+        """Ask Prefect. Busy, it answers 503 or not in time, after which its own client asks again as well."""
+        deadline = time.monotonic() + 300
         while True:
-            url = f"http://127.0.0.1:{self.port}/api{path}"
-            answer = httpx.request(method, url, json=body, timeout=60, auth=AUTH)
+            try:
+                url = f"http://127.0.0.1:{self.port}/api{path}"
+                answer = httpx.request(method, url, json=body, timeout=60, auth=AUTH)
+            except httpx.ReadTimeout:
+                if method != "GET" or time.monotonic() > deadline:
+                    raise
+                continue
             if answer.status_code != 503 or time.monotonic() > deadline:
                 break
             time.sleep(1)

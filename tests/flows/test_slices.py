@@ -17,10 +17,10 @@ MORNING = {"since": datetime(2026, 11, 23, 6, tzinfo=UTC), "until": datetime(202
 
 
 def backfill(**parameters):
-    from flows.backfill import BackfillParameters
     from flows.backfill import backfill as flow
+    from flows.slices import LongWindow
 
-    return flow(BackfillParameters(**MORNING | parameters))
+    return flow(LongWindow(**MORNING | parameters))
 
 
 @pytest.fixture
@@ -161,10 +161,10 @@ def test_the_next_slice_waits_while_another_run_judges(filled, monkeypatch):
 def test_a_form_that_cannot_be_used_is_refused(wrong, prefect_server):
     from pydantic import ValidationError
 
-    from flows.backfill import BackfillParameters
+    from flows.slices import LongWindow
 
     with pytest.raises(ValidationError):
-        BackfillParameters(**MORNING | wrong)
+        LongWindow(**MORNING | wrong)
 
 
 def test_every_field_of_the_forms_says_what_it_is(prefect_server):
