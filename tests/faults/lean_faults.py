@@ -99,8 +99,6 @@ def deploy_release(plant, _chance):
     return True
 
 
-# These two cost more seconds than all others together.
-SELDOM = {"Prefect server killed": 0.4, "release deployed": 0.25}
 FAULTS = {
     "scoring process killed": kill_scoring,
     "Postgres killed": kill_postgres,
@@ -116,5 +114,4 @@ FAULTS = {
 
 def draw_faults(chance):
     """One to four faults, in the order in which they happen."""
-    weights = [SELDOM.get(name, 1) for name in FAULTS]
-    return chance.choices(list(FAULTS), weights=weights, k=chance.randint(1, 4))
+    return chance.choices(list(FAULTS), k=chance.randint(1, 4))

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(7200)
 
 LONGEST_PAUSE_SECONDS = 1.5
 RECOVERY_RUNS = 4
-SMALL_SEED = 1408
+SMALL_SEED = 89454
 
 
 @dataclass(kw_only=True)
@@ -147,7 +147,7 @@ def run_schedules(shared, tally, *, schedules, seed, progress=None):
 
 
 def test_one_schedule_loses_and_doubles_nothing(shared):
-    # Two schedulers at once and a line that climbs; Postgres and scoring killed, another model, connections reset.
+    # Two schedulers at once and a line that climbs; connections reset, scoring and Postgres killed, another model.
     tally = Tally()
     run_schedules(shared, tally, schedules=1, seed=SMALL_SEED)
     assert not tally.violations
