@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("suite")
 # Before anything imports Prefect, which reads its settings once.
 for name in [name for name in os.environ if name.startswith(("CASTING_", "PREFECT_", "AWS_"))]:
     del os.environ[name]
-# Four tests at a time share the cores: threads that spin while they wait for one another would take them from the others.
+# Four tests at a time share the cores: threads that spin while they wait would take them from the others.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tables and messages of commands are as wide whoever runs the tests.
 os.environ["COLUMNS"] = "200"
