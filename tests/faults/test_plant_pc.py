@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from casting_core.alert_types import Finding
-from db import embedded
+from db import embedded, migrate
+from db.engine import make_engine
 from tests.faults.plant_pc import AUTH, IMAGES, PlantPC, eventually
 
 # Two servers and four Python processes start and start again; that takes a busy machine long.
@@ -256,3 +257,16 @@ def test_down_stops_everything_from_elsewhere(pc):
     assert pc.command("status").returncode == 1
     again = pc.command("down")
     assert (again.returncode, "Nothing runs" in again.stderr) == (0, True)
+
+
+@pytest.mark.slow
+def test_a_home_of_an_older_release_is_backed_up_and_brought_to_this_one(pc):
+    engine = make_engine(embedded.start(pc.home / "postgres"))
+    migrate.downgrade(engine, "-1")
+    engine.dispose()
+    embedded.stop(pc.home / "postgres")
+    pc.up()
+    assert pc.command("status").returncode == 0
+    made = [path.name for path in (pc.home / "backups").iterdir() if f"before-{migrate.head_revision()}" in path.name]
+    assert len(made) == 1
+    assert pc.sql("SELECT count(*) FROM verdict")[0][0] >= IMAGES
