@@ -33,7 +33,7 @@ _LONGEST_WAIT_SECONDS = 3600.0
 
 
 class LongWindow(BaseModel):
-    """Which old images are judged; Prefect makes a form of it."""
+    """Which old images are judged."""  # Prefect shows it above its form.
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
