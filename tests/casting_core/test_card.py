@@ -25,6 +25,13 @@ def test_a_card_comes_back_as_it_was_stored(make_card):
     assert card.classes == CLASSES
 
 
+def test_a_card_from_before_rings_were_measured_means_what_it_meant(make_card):
+    card = make_card()
+    preprocessing = json.loads(card.to_bytes())["preprocessing"]
+    assert preprocessing.pop("typical_rings") is None
+    assert ModelCard.from_bytes(stored(card, preprocessing=preprocessing), where="here") == card
+
+
 @pytest.mark.parametrize(
     "field",
     [
