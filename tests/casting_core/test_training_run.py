@@ -166,7 +166,9 @@ def folder_of(path, count, labels=("ok", "defective")):
 
 def test_a_folder_is_trained_on_by_a_named_preset_with_changes(tmp_path):
     dataset = folder_of(tmp_path / "data", 8)
-    plan = TrainingPlan(preset="seed", backbone="squeezenet1_1", pretrained="none", folds=2, side=64, epochs=1)
+    plan = TrainingPlan(
+        preset="seed", backbone="squeezenet1_1", pretrained="none", folds=2, side=64, epochs=1, quantise=False
+    )
     trained = train_model(dataset, grouping_of(range(8)), plan, workdir=tmp_path / "run")
     said = trained.card.training
     assert (said["preset"], said["split"], said["epochs"]) == ("seed", "random", 1)
@@ -227,7 +229,7 @@ def test_a_frozen_body_stays_as_it_was_and_its_features_are_computed_once(tmp_pa
     start = weights_of("mobilenet_v2", tmp_path / "start.pth")
     recipe = Recipe(epochs=2, weighting="castings", label_smoothing=0.04, frozen_body=True)
     preset = Preset(backbone="mobilenet_v2", side=96, split="group", recipe=recipe, rectify=True)
-    plan = TrainingPlan(preset="test", pretrained=start, folds=2, device="cpu")
+    plan = TrainingPlan(preset="test", pretrained=start, folds=2, device="cpu", quantise=False)
     trained = train_examples(examples(), preset, plan, workdir=tmp_path / "run")
     assert trained.card.architecture == "mobilenet_v2-local"
     assert trained.card.preprocessing.rectify

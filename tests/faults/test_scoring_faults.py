@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import pytest
 from sqlalchemy import text
 
 from tests.flows.conftest import NOW, picture
@@ -78,6 +79,7 @@ def test_connections_cut_in_the_middle_of_a_chunk_are_retried_and_nothing_is_los
     assert assert_counts_add_up(scoring.plant) == (IMAGES, IMAGES, 0, 0)
 
 
+@pytest.mark.slow  # a random schedule does the same in small
 def test_killed_again_and_again_the_work_still_gets_done_once(scoring):
     fill(scoring.plant)
     done, kills = 0, 0
