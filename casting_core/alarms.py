@@ -22,7 +22,8 @@ After a signal the chart turns round: it then waits for as much evidence that th
 weights negated, `recovery_limit`) before it can signal a climb again. That is the alert's hysteresis, with a design.
 """
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -193,12 +194,20 @@ def advance(design: CusumDesign, state: CusumState, outcomes: ArrayLike) -> tupl
 
     Raises `InvalidInput` as `CusumDesign.weights` does.
     """
-    signals = []
-    for after, _, signal in _stretches(design, state, design.weights(outcomes)):
-        state = after
-        if signal is not None:
-            signals.append(signal)
-    return state, tuple(signals)
+    weights = design.weights(outcomes)
+    states, signals = _advance(design, state, weights, [weights.size])
+    return states[0], signals
+
+
+def advance_by_stops(
+    design: CusumDesign, state: CusumState, outcomes: ArrayLike, stops: Sequence[int]
+) -> tuple[list[CusumState], tuple[Signal, ...]]:
+    """Take the next parts as `advance` does, and return the state after so many of them for each of the `stops`.
+
+    `stops` never falls, and lies between 0 and the number of outcomes. The states are those that `advance` would give
+    if it were called for the parts up to each stop, at a fraction of the time.
+    """
+    return _advance(design, state, design.weights(outcomes), stops)
 
 
 def trace(design: CusumDesign, state: CusumState, outcomes: ArrayLike) -> NDArray[np.int64]:
@@ -207,7 +216,7 @@ def trace(design: CusumDesign, state: CusumState, outcomes: ArrayLike) -> NDArra
     At a part that signals it is the value that passed the limit; the next part starts again from 0. In a phase that
     waits for recovery it is the statistic of the recovery.
     """
-    stretches = [statistic for _, statistic, _ in _stretches(design, state, design.weights(outcomes))]
+    stretches = [stretch.statistic for stretch, _, _ in _stretches(design, state, design.weights(outcomes))]
     return np.concatenate(stretches) if stretches else np.empty(0, dtype=np.int64)
 
 
@@ -230,20 +239,89 @@ def change_point(design: CusumDesign, state: CusumState) -> ChangePoint:
     return ChangePoint(part=state.last_zero, earliest=earliest, latest=state.last_low)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Stretch:
+    """Parts of one phase: the state before them, and for each the statistic and how far the boundary has pushed it."""
+
+    design: CusumDesign
+    before: CusumState
+    statistic: NDArray[np.int64]
+    push: NDArray[np.int64]
+
+    def states(self, stops: Sequence[int]) -> list[CusumState]:
+        """The state after so many parts of the stretch, at least one, for each of the rising `stops`."""
+        before, used = self.before, np.asarray(stops, dtype=np.int64)
+        columns = (
+            before.parts + used,
+            self.statistic[used - 1],
+            self._last(self.statistic == 0, used, before.last_zero),
+            self._last(self.statistic <= self.design.onset_width, used, before.last_low),
+            before.floor + self.push[used - 1],
+        )
+        return [
+            CusumState(
+                parts=parts,
+                alarmed=before.alarmed,
+                statistic=statistic,
+                phase_start=before.phase_start,
+                last_zero=last_zero,
+                last_low=last_low,
+                floor=floor,
+                marks=marks,
+            )
+            for (parts, statistic, last_zero, last_low, floor), marks in zip(
+                np.stack(columns, axis=1).tolist(), self._marks(used), strict=True
+            )
+        ]
+
+    def _last(self, where: NDArray[np.bool_], used: NDArray[np.int64], otherwise: int) -> NDArray[np.int64]:
+        """The last part up to each stop at which something held, else where it held before the stretch."""
+        hits = np.concatenate([[otherwise], self.before.parts + 1 + np.flatnonzero(where)])
+        last: NDArray[np.int64] = hits[np.searchsorted(hits[1:], self.before.parts + used, side="right")]
+        return last
+
+    def _marks(self, used: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
+        before, spacing = self.before, _mark_spacing(self.design)
+        keep = -(-self.design.onset_width // spacing) + 1
+        reached = (before.floor + self.push[used - 1]) // spacing
+        first = max(before.floor // spacing, int(reached[0]) - keep) + 1
+        new = np.arange(first, int(reached[-1]) + 1) * spacing
+        parts = (before.parts + 1 + np.searchsorted(self.push, new - before.floor)).tolist()
+        for count in (reached - first + 1).tolist():
+            yield (*before.marks, *parts[max(0, count - keep) : count])[-keep:]
+
+
+def _advance(
+    design: CusumDesign, state: CusumState, weights: NDArray[np.int64], stops: Sequence[int]
+) -> tuple[list[CusumState], tuple[Signal, ...]]:
+    states, signals, done = [state] * bisect_right(stops, 0), [], 0
+    for stretch, after, signal in _stretches(design, state, weights):
+        end = done + stretch.statistic.size
+        inside = [stop - done for stop in stops[len(states) : bisect_left(stops, end)]]
+        if inside:
+            states += stretch.states(inside)
+        # Where the stretch ends with a signal, a new phase has begun.
+        states += [after] * (bisect_right(stops, end) - len(states))
+        if signal is not None:
+            signals.append(signal)
+        done = end
+    return states, tuple(signals)
+
+
 def _stretches(
     design: CusumDesign, state: CusumState, weights: NDArray[np.int64]
-) -> Iterator[tuple[CusumState, NDArray[np.int64], Signal | None]]:
+) -> Iterator[tuple[_Stretch, CusumState, Signal | None]]:
     done, length = 0, _FIRST_STRETCH
     while done < weights.size:
-        state, statistic, signal = _to_signal(design, state, weights[done : done + length])
-        done += statistic.size
+        stretch, state, signal = _to_signal(design, state, weights[done : done + length])
+        done += stretch.statistic.size
         length = _FIRST_STRETCH if signal else min(2 * length, _LONGEST_STRETCH)
-        yield state, statistic, signal
+        yield stretch, state, signal
 
 
 def _to_signal(
     design: CusumDesign, state: CusumState, weights: NDArray[np.int64]
-) -> tuple[CusumState, NDArray[np.int64], Signal | None]:
+) -> tuple[_Stretch, CusumState, Signal | None]:
     """Run to the first signal, or to the end: the reflected walk is the free walk plus the push of its minimum."""
     free = state.statistic + np.cumsum(-weights if state.alarmed else weights)
     push = np.maximum.accumulate(np.maximum(-free, 0))
@@ -252,20 +330,10 @@ def _to_signal(
     first = int(over.argmax())
     signalled = bool(over[first])
     used = first + 1 if signalled else statistic.size
-    statistic, push = statistic[:used], push[:used]
-
-    after = CusumState(
-        parts=state.parts + used,
-        alarmed=state.alarmed,
-        statistic=int(statistic[-1]),
-        phase_start=state.phase_start,
-        last_zero=_last(statistic == 0, state.parts, state.last_zero),
-        last_low=_last(statistic <= design.onset_width, state.parts, state.last_low),
-        floor=state.floor + int(push[-1]),
-        marks=_marks(design, state, push),
-    )
+    stretch = _Stretch(design=design, before=state, statistic=statistic[:used], push=push[:used])
+    after = stretch.states([used])[0]
     if not signalled:
-        return after, statistic, None
+        return stretch, after, None
     signal = Signal(
         kind="recovery" if state.alarmed else "climb",
         part=after.parts,
@@ -274,22 +342,8 @@ def _to_signal(
     )
     here = after.parts
     fresh = CusumState(parts=here, alarmed=not state.alarmed, phase_start=here, last_zero=here, last_low=here)
-    return fresh, statistic, signal
-
-
-def _last(where: NDArray[np.bool_], parts_before: int, otherwise: int) -> int:
-    hits = np.flatnonzero(where)
-    return parts_before + int(hits[-1]) + 1 if hits.size else otherwise
+    return stretch, fresh, signal
 
 
 def _mark_spacing(design: CusumDesign) -> int:
     return -(-design.onset_width // _MARKS_PER_WIDTH)
-
-
-def _marks(design: CusumDesign, state: CusumState, push: NDArray[np.int64]) -> tuple[int, ...]:
-    spacing = _mark_spacing(design)
-    keep = -(-design.onset_width // spacing) + 1
-    reached, before = (state.floor + int(push[-1])) // spacing, state.floor // spacing
-    new = np.arange(max(before, reached - keep) + 1, reached + 1) * spacing
-    parts = state.parts + 1 + np.searchsorted(push, new - state.floor)
-    return (*state.marks, *parts.tolist())[-keep:]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from casting_core.alert_types import Severity
     from casting_core.chart_plan import ChartName, Plan
+    from casting_core.chart_records import Alarm, Chart, Place
     from casting_core.production import Parts
-    from casting_core.watching import Alarm, Chart, Place
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXAMPLES = 3
@@ -97,7 +97,7 @@ def climb_finding(
     interval = clopper_pearson(hits, len(affected))
     evidence = {
         "chart": name,
-        "statistic": chart.cusum.statistic if chart.alarm is None else alarm.statistic,
+        "statistic": alarm.statistic,
         "limit": footing.design.limit,
         "arl0_parts": round(footing.design.arl0),
         "false_alarm_days": plan.budget_days,

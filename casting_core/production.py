@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -71,6 +71,11 @@ class Parts:
     def take(self, which: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Parts:
         """Those chosen, in the order chosen."""
         return Parts(**{name: values[which] for name, values in vars(self).items()})
+
+    @classmethod
+    def joined(cls, rows: Sequence[Parts]) -> Parts:
+        """Several rows of parts, at least one, as one."""
+        return cls(**{name: np.concatenate([vars(row)[name] for row in rows]) for name in cls.__dataclass_fields__})
 
     def by_hour(self) -> Iterator[tuple[int, Parts]]:
         """Each hour that has parts, with them."""

@@ -9,26 +9,29 @@ parts of an earlier hour arrive late, in whatever batches.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import expit
 
-from casting_core.alarms import ChangePoint, CusumDesign, CusumState, advance, change_point
+from casting_core.alarms import CusumState, advance, advance_by_stops, change_point
 from casting_core.baselines import correlation_limit
-from casting_core.chart_plan import CHARTS, HIGHEST_RATE, LEARN_FROM_PARTS, OF_DEFECTS, Footing, Segment
+from casting_core.chart_plan import CHARTS, HIGHEST_RATE, LEARN_FROM_PARTS, OF_DEFECTS
+from casting_core.chart_records import Alarm, Chart, Place
 from casting_core.errors import InvalidInput
-from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW
+from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from casting_core.chart_plan import ChartName, Plan
-    from casting_core.production import Parts
+    from casting_core.alarms import ChangePoint
+    from casting_core.chart_plan import ChartName, Plan, Segment
 
 # Scores are counted on a grid of log-odds while their tails are learnt: 0.03 % to 99.97 % in steps that differ by a
 # factor of 1.28 in the odds.
@@ -39,138 +42,52 @@ _THINNEST_TAIL, _WIDEST_TAIL = 0.005, 0.4
 # The learnt rate is taken this many standard errors up, so that ARL0 is kept in nine of ten learnings.
 _LEARNING_MARGIN = 1.28
 _LEARNERS = ("review", "score_high", "score_low")
-_PLACES = ("place", "earliest", "onset", "latest")
-_DESIGN = attrgetter(*CusumDesign.__dataclass_fields__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """A part's place in its stream: the hour (since the epoch) and how many counted parts of the hour come before."""
-
-    hour: int
-    offset: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alarm:
-    """A chart's signal: where it came, with what statistic, and between which parts the change is likely to lie.
-
-    `earliest`, `onset` and `latest` are the first parts after the change if it came as early, as likely, as late as
-    that. `over` is the hour in which the chart decided that the rate is back, None while it has not.
-    """
-
-    place: Place
-    statistic: int
-    earliest: Place
-    onset: Place
-    latest: Place
-    over: int | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Give plain JSON values, which `from_json` takes back."""
-        return {**vars(self), **{name: dict(vars(getattr(self, name))) for name in _PLACES}}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Alarm:
-        """Rebuild from `as_json`."""
-        return cls(**{**stored, **{name: Place(**stored[name]) for name in _PLACES}})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """One chart of a stream after some hour.
-
-    `footing` is None while the chart learns its rate, from `learning` (for each hour the parts, or for scores the parts
-    in each cell of the grid), or has no baseline to run on. `threshold` bounds the tail of scores that it counts.
-    `starts` gives for each hour, back to the earliest in which the present change can have begun, how many parts of the
-    segment came before it. `alarm` is the signal that is not over. `idle` says that the scores sit on a few values, so
-    that they have no tail to count until the next segment.
-    """
-
-    segment: Segment
-    footing: Footing | None = None
-    cusum: CusumState = field(default_factory=CusumState)
-    starts: tuple[tuple[int, int], ...] = ()
-    alarm: Alarm | None = None
-    learning: tuple[tuple[int, ...], ...] = ()
-    threshold: float | None = None
-    idle: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """Give plain JSON values, which `from_json` takes back."""
-        footing = self.footing
-        return {
-            "segment": self.segment.as_json(),
-            "footing": footing
-            and {
-                "rate": footing.rate,
-                "source": footing.source,
-                "design": list(_DESIGN(footing.design)),
-            },
-            "cusum": self.cusum.as_json(),
-            "starts": [list(each) for each in self.starts],
-            "alarm": self.alarm and self.alarm.as_json(),
-            "learning": [list(each) for each in self.learning],
-            "threshold": self.threshold,
-            "idle": self.idle,
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Chart:
-        """Rebuild from `as_json`. Raises `InvalidInput` where the stored chart is of another release or damaged."""
-        try:
-            footing, alarm = stored["footing"], stored["alarm"]
-            if footing is not None:
-                names = list(CusumDesign.__dataclass_fields__)
-                design = CusumDesign(**dict(zip(names, footing["design"], strict=True)))
-                footing = Footing(rate=footing["rate"], source=footing["source"], design=design)
-            if alarm is not None:
-                alarm = Alarm.from_json(alarm)
-            return cls(
-                segment=Segment.from_json(stored["segment"]),
-                footing=footing,
-                cusum=CusumState.from_json(stored["cusum"]),
-                starts=tuple((hour, before) for hour, before in stored["starts"]),
-                alarm=alarm,
-                learning=tuple(tuple(each) for each in stored["learning"]),
-                threshold=stored["threshold"],
-                idle=stored["idle"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInput(
-                f"a stored chart cannot be read ({error}): recompute it from the stream's parts"
-            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advanced:
-    """The charts after some hours, and the alarms that came and were over within them."""
+    """The charts after some hours, and the alarms that came and were over within them, each with its chart by then.
+
+    `after` gives the charts after each of the hours that were asked for.
+    """
 
     charts: Mapping[ChartName, Chart]
-    over: tuple[tuple[ChartName, Alarm], ...] = ()
+    over: tuple[tuple[ChartName, Chart, Alarm], ...] = ()
+    after: Mapping[int, Mapping[ChartName, Chart]] = field(default_factory=dict)
 
 
 def advance_charts(
-    plan: Plan, stream: str, charts: Mapping[ChartName, Chart], hours: Sequence[tuple[int, Parts]]
+    plan: Plan,
+    stream: str,
+    charts: Mapping[ChartName, Chart],
+    hours: Sequence[tuple[int, Parts]],
+    *,
+    keep_from: int | None = None,
 ) -> Advanced:
     """Advance all charts of a stream over the parts of the next hours, each hour whole and in order.
 
-    Exact: cutting the hours into several calls ends in the same charts. Hours in a maintenance window change nothing.
+    The charts are given after every hour from `keep_from` on too. Exact: cutting the hours into several calls ends in
+    the same charts. Hours in a maintenance window change nothing.
     """
-    working = [
-        _Hour(hour=hour, parts=parts, model_id=_main_model(parts))
-        for hour, parts in hours
-        if not plan.in_maintenance(stream, hour)
-    ]
+    working = [each for each in hours if not plan.in_maintenance(stream, each[0])]
+    kept = [hour for hour, _ in hours if keep_from is not None and hour >= keep_from]
     if not working:
-        return Advanced(charts=charts)
-    after: dict[ChartName, Chart] = {}
-    over: list[tuple[ChartName, Alarm]] = []
+        return Advanced(charts=charts, after=dict.fromkeys(kept, charts))
+    some = _Hours.of(working)
+    first_kept = next((index for index, hour in enumerate(some.hours) if kept and hour >= kept[0]), len(some.hours))
+    # By the position of the hour that they follow; -1 is before all.
+    after: dict[int, dict[ChartName, Chart]] = {-1: dict(charts)}
+    over: list[tuple[ChartName, Chart, Alarm]] = []
     for name in CHARTS:
-        chart, ended = _Charting(plan=plan, stream=stream, name=name).advance(charts.get(name), working)
-        after[name] = chart
-        over += [(name, alarm) for alarm in ended]
-    return Advanced(charts=after, over=tuple(over))
+        charting = _Charting(plan=plan, stream=stream, name=name, hours=some, keep_from=first_kept)
+        for position, chart in charting.advance(charts.get(name)).items():
+            after.setdefault(position, {})[name] = chart
+        over += [(name, *ended) for ended in charting.over]
+    return Advanced(
+        charts=after[len(some.hours) - 1],
+        over=tuple(over),
+        after={hour: after[bisect_right(some.hours, hour) - 1] for hour in kept},
+    )
 
 
 def counted(name: ChartName, parts: Parts) -> Parts:
@@ -198,52 +115,82 @@ def _main_model(parts: Parts) -> int | None:
     models = parts.model_id[parts.outcome != QUARANTINED]
     if not models.size:
         return None
+    if (models == models[0]).all():
+        return int(models[0])
     found, counts = np.unique(models, return_counts=True)
     return int(found[counts == counts.max()].max())
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Hour:
-    hour: int
-    parts: Parts
-    model_id: int | None
+class _Hours:
+    """Hours one after the other: their parts in one row each for all and for the judged ones, and where each begins."""
+
+    hours: Sequence[int]
+    models: Sequence[int | None]
+    every: Parts
+    judged: Parts
+    every_start: Sequence[int]
+    judged_start: Sequence[int]
+
+    @classmethod
+    def of(cls, hours: Sequence[tuple[int, Parts]]) -> _Hours:
+        judged = [counted("defects", parts) for _, parts in hours]
+        return cls(
+            hours=[hour for hour, _ in hours],
+            models=[_main_model(parts) for parts in judged],
+            every=Parts.joined([parts for _, parts in hours]),
+            judged=Parts.joined(judged),
+            every_start=list(accumulate((len(parts) for _, parts in hours), initial=0)),
+            judged_start=list(accumulate(map(len, judged), initial=0)),
+        )
+
+    def counted_by(self, name: ChartName, first: int, end: int) -> tuple[Parts, list[int]]:
+        """What a chart counts of the hours from `first` up to `end`, and how many parts lie before each and the end."""
+        of_all = name == "quarantine"
+        parts, start = (self.every, self.every_start) if of_all else (self.judged, self.judged_start)
+        before = start[first : end + 1]
+        return parts.take(slice(before[0], before[-1])), [each - before[0] for each in before]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Charting:
-    """How one chart of a stream is advanced."""
+    """How one chart of a stream is advanced over hours. `over` gathers alarms that are, with their chart by then."""
 
     plan: Plan
     stream: str
     name: ChartName
+    hours: _Hours
+    keep_from: int
+    over: list[tuple[Chart, Alarm]] = field(default_factory=list)
 
-    def advance(self, chart: Chart | None, hours: Sequence[_Hour]) -> tuple[Chart, list[Alarm]]:
-        over: list[Alarm] = []
-        position = 0
-        while position < len(hours):
-            segment = self._segment(chart, hours[position])
+    def advance(self, chart: Chart | None) -> dict[int, Chart]:
+        """The chart after each hour, by position, that is to be kept, and after the last."""
+        count, position = len(self.hours.hours), 0
+        after: dict[int, Chart] = {}
+        while position < count:
+            segment = self._segment(chart, position)
             if chart is None or chart.segment != segment:
-                chart = self._begin(segment, before=chart, hour=hours[position].hour)
+                chart = self._begin(segment, before=chart, hour=self.hours.hours[position])
             end = position + 1
             if chart.footing is not None:
                 # As many hours at once as stand on the same footing.
-                while end < len(hours) and segment == self._segment(chart, hours[end]):
+                while end < count and segment == self._segment(chart, end):
                     end += 1
-                chart, ended = self._run(chart, hours[position:end])
-                over += ended
-            elif self.name in _LEARNERS:
-                chart = self._learn(chart, hours[position])
+                after |= self._run(chart, position, end)
+                chart = after[end - 1]
+            else:
+                if self.name in _LEARNERS:
+                    chart = self._learn(chart, position)
+                after[position] = chart
             position = end
-        if chart is None:
-            raise InvalidInput(f"no hour of stream {self.stream!r} was given to advance a chart over")
-        return chart, over
+        return after
 
-    def _segment(self, chart: Chart | None, hour: _Hour) -> Segment:
+    def _segment(self, chart: Chart | None, position: int) -> Segment:
         """An hour without a verdict says nothing of the model: it goes on with the one before."""
-        model_id = hour.model_id
+        model_id = self.hours.models[position]
         if model_id is None and chart is not None:
             model_id = chart.segment.model_id
-        return self.plan.segment(self.name, self.stream, hour.hour, model_id)
+        return self.plan.segment(self.name, self.stream, self.hours.hours[position], model_id)
 
     def _begin(self, segment: Segment, *, before: Chart | None, hour: int) -> Chart:
         footing = self.plan.footing(self.name, self.stream, hour, segment)
@@ -257,31 +204,45 @@ class _Charting:
             return Chart(segment=segment, footing=footing, alarm=before.alarm, cusum=CusumState(alarmed=True))
         return Chart(segment=segment, footing=footing)
 
-    def _run(self, chart: Chart, hours: Sequence[_Hour]) -> tuple[Chart, list[Alarm]]:
-        """Advance a chart that has its footing over hours of one segment."""
+    def _run(self, chart: Chart, first: int, end: int) -> dict[int, Chart]:
+        """Advance a chart that has its footing over hours of one segment; give it by position as `advance` does."""
         if chart.footing is None:
             raise InvalidInput("a chart without a footing cannot run")
-        design, over = chart.footing.design, []
-        parts_of = [counted(self.name, each.parts) for each in hours]
-        before = np.cumsum([chart.cusum.parts, *map(len, parts_of)])
-        starts = [*chart.starts, *((each.hour, int(start)) for each, start in zip(hours, before, strict=False))]
-        outcomes = np.concatenate([outcomes_of(self.name, parts, chart.threshold) for parts in parts_of])
-        cusum, signals = advance(design, chart.cusum, outcomes)
-        alarm = chart.alarm
+        design = chart.footing.design
+        parts, before = self.hours.counted_by(self.name, first, end)
+        numbers = self.hours.hours[first:end]
+        starts = [
+            *chart.starts,
+            *((hour, chart.cusum.parts + each) for hour, each in zip(numbers, before, strict=False)),
+        ]
+        outcomes = outcomes_of(self.name, parts, chart.threshold)
+        kept = range(min(max(first, self.keep_from), end - 1), end)
+        states, signals = advance_by_stops(design, chart.cusum, outcomes, [before[each - first + 1] for each in kept])
+        # The alarm that stands from each signal on.
+        standing, since = [chart.alarm], [chart.cusum.parts]
         for signal in signals:
-            place = _place(starts, signal.part - 1)
-            if signal.kind == "climb":
-                alarm = _alarm(starts, place, signal.statistic, signal.since)
-            elif alarm is not None:
-                over.append(replace(alarm, over=place.hour))
-                alarm = None
-        earliest = change_point(design, cusum).earliest
-        keep = max((index for index, (_, start) in enumerate(starts) if start <= earliest), default=0)
-        return replace(chart, cusum=cusum, starts=tuple(starts[keep:]), alarm=alarm), over
+            place, alarm = _place(starts, signal.part - 1), standing[-1]
+            climbed = signal.kind == "climb"
+            standing.append(_alarm(starts, place, signal.statistic, signal.since) if climbed else None)
+            since.append(signal.part)
+            if alarm is not None and not climbed:
+                passed = numbers.index(place.hour) + 1
+                state, _ = advance(design, chart.cusum, outcomes[: before[passed]])
+                by_then = _chart_after(chart, state, starts[: len(chart.starts) + passed], None)
+                self.over.append((by_then, replace(alarm, over=place.hour)))
+        return {
+            position: _chart_after(
+                chart,
+                state,
+                starts[: len(chart.starts) + position - first + 1],
+                standing[bisect_right(since, state.parts) - 1],
+            )
+            for position, state in zip(kept, states, strict=True)
+        }
 
-    def _learn(self, chart: Chart, hour: _Hour) -> Chart:
+    def _learn(self, chart: Chart, position: int) -> Chart:
         """Count one more hour, and take the rate from what was counted once that is enough."""
-        parts = counted(self.name, hour.parts)
+        parts, _ = self.hours.counted_by(self.name, position, position + 1)
         if chart.idle or not len(parts):
             return chart
         if self.name == "review":
@@ -306,12 +267,21 @@ class _Charting:
         footing = self.plan.learnt_footing(
             self.name,
             self.stream,
-            hour.hour,
+            self.hours.hours[position],
             rate=rate + _LEARNING_MARGIN * float(error),
             icc=icc,
             parts_per_hour=batch,
         )
         return replace(chart, learning=(), footing=footing, threshold=threshold)
+
+
+def _chart_after(chart: Chart, state: CusumState, starts: Sequence[tuple[int, int]], alarm: Alarm | None) -> Chart:
+    """The chart at the end of the last of the hours in `starts`: of those, the ones that it still needs."""
+    if chart.footing is None:
+        raise InvalidInput("a chart without a footing cannot run")
+    earliest = change_point(chart.footing.design, state).earliest
+    keep = max(bisect_right(starts, earliest, key=itemgetter(1)) - 1, 0)
+    return replace(chart, cusum=state, starts=tuple(starts[keep:]), alarm=alarm)
 
 
 def _alarm(starts: Sequence[tuple[int, int]], place: Place, statistic: int, since: ChangePoint) -> Alarm:

@@ -15,11 +15,12 @@ import numpy as np
 
 from casting_core.alert_life import Situation
 from casting_core.chart_plan import Plan
+from casting_core.chart_records import Chart
 from casting_core.errors import InvalidInput
 from casting_core.findings import accuracy_on_castings, alarmed, climb_finding, hour_of, start_of
 from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW, in_production_order
 from casting_core.silence import silence_finding, stalled_finding
-from casting_core.watching import Chart, advance_charts
+from casting_core.watching import advance_charts
 from db import streams
 from db.baselines import read_baselines
 from db.streams import StoredState
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
     from casting_core.alert_types import Finding
     from casting_core.chart_plan import ChartName
+    from casting_core.chart_records import Alarm
     from casting_core.production import Parts
-    from casting_core.watching import Alarm
     from flows.settings import Settings
 
 # Hours that are read at a time: those of fifty busy lines take some 40 MB while they are put in order.
@@ -175,18 +176,16 @@ def _watch_stream(
     plan: Plan, stream: str, hours: Sequence[tuple[int, Parts]], watched: Watched, *, keep_from: int
 ) -> Iterator[StoredState]:
     """Let the parts of some hours of a stream pass, and give what is to be kept after each hour."""
-    bulk = [each for each in hours if each[0] < keep_from]
-    for together in [bulk, *([each] for each in hours[len(bulk) :])]:
-        if not together:
-            continue
-        advanced = advance_charts(plan, stream, watched.charts.get(stream, {}), together)
-        watched.charts[stream] = advanced.charts
-        watched.over += [(stream, name, advanced.charts[name], alarm) for name, alarm in advanced.over]
-        for hour, parts in together:
-            watched.parts += len(parts)
-            last = hour == together[-1][0]
-            charts = {name: chart.as_json() for name, chart in advanced.charts.items()} if last else {}
-            yield StoredState(stream=stream, hour=start_of(hour), seen=_seen(parts), charts=charts)
+    # Those after the last hour before as well: late parts of the next one go back to it.
+    before = [hour for hour, _ in hours if hour < keep_from]
+    charts = watched.charts.get(stream, {})
+    advanced = advance_charts(plan, stream, charts, hours, keep_from=before[-1] if before else keep_from)
+    watched.charts[stream] = advanced.charts
+    watched.over += [(stream, name, chart, alarm) for name, chart, alarm in advanced.over]
+    for hour, parts in hours:
+        watched.parts += len(parts)
+        kept = {name: chart.as_json() for name, chart in advanced.after.get(hour, {}).items()}
+        yield StoredState(stream=stream, hour=start_of(hour), seen=_seen(parts), charts=kept)
 
 
 def _seen(parts: Parts) -> dict[str, int]:

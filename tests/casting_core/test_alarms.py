@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casting_core.alarms import ChangePoint, CusumDesign, CusumState, Signal, advance, change_point, trace
+from casting_core.alarms import (
+    ChangePoint,
+    CusumDesign,
+    CusumState,
+    Signal,
+    advance,
+    advance_by_stops,
+    change_point,
+    trace,
+)
 from casting_core.errors import InvalidInput
 
 # The check value of the issue: p0 = 2 %, m = 35, limit 247/35.
@@ -50,6 +59,16 @@ def test_any_batching_gives_the_same_state_and_signals(outcomes, cuts):
         state, new = advance(QUICK, state, batch)
         signals += new
     assert (state, signals) == whole
+
+
+@given(parts_in_order, st.lists(st.integers(0, 600), max_size=8), st.integers(0, 600))
+def test_states_on_the_way_are_those_of_a_call_up_to_there(outcomes, stops, begin):
+    before, _ = advance(QUICK, CusumState(), outcomes[:begin])
+    outcomes = outcomes[begin:]
+    stops = sorted(min(stop, outcomes.size) for stop in stops)
+    states, signals = advance_by_stops(QUICK, before, outcomes, stops)
+    assert states == [advance(QUICK, before, outcomes[:stop])[0] for stop in stops]
+    assert signals == advance(QUICK, before, outcomes)[1]
 
 
 @given(parts_in_order)

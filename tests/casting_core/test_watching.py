@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from casting_core.baselines import StreamBaseline, fleet_baselines
 from casting_core.chart_plan import CHARTS, SHARES, Plan
+from casting_core.chart_records import Chart
 from casting_core.errors import InvalidInput
 from casting_core.findings import alarmed
 from casting_core.production import MICROSECONDS_PER_HOUR, OK, REVIEW, Verdicts, in_production_order
 from casting_core.rates import Accuracy
 from casting_core.types import Window
-from casting_core.watching import Chart, advance_charts
+from casting_core.watching import advance_charts
 from tests.histories import START
 
 REFERENCE = Window(since=START, until=START.replace(day=4))
@@ -90,8 +91,10 @@ def test_the_same_hours_in_any_batching_end_in_the_same_charts(data):
     rates = np.repeat(generator.choice([0.0, 0.02, 0.3, 1.0], size=12), 40)
     scores = np.where(generator.random(480) < rates, 0.5 + 0.5 * generator.random(480), 0.3 * generator.random(480))
     hours = hours_of(scores, per_hour=40, quarantined=np.flatnonzero(generator.random(480) < 0.03))
-    plan = plan_of(budget_days=0.2)
-    whole = watch(plan, hours)
+    idle = data.draw(st.integers(0, 11))
+    plan = plan_of(budget_days=0.2, maintenance={"cam1": ((idle, idle),)})
+    keep_from = data.draw(st.integers(0, 12))
+    whole = advance_charts(plan, "cam1", {}, hours, keep_from=keep_from)
     cuts = sorted(data.draw(st.sets(st.integers(1, len(hours) - 1))))
     charts, over = {}, []
     for begin, end in zip([0, *cuts], [*cuts, len(hours)], strict=True):
@@ -100,6 +103,8 @@ def test_the_same_hours_in_any_batching_end_in_the_same_charts(data):
         charts = {name: Chart.from_json(json.loads(json.dumps(chart.as_json()))) for name, chart in step.charts.items()}
         over += step.over
     assert charts == whole.charts
+    kept = [hour for hour, _ in hours if hour >= keep_from]
+    assert whole.after == {hour: watch(plan, hours[: hour + 1]).charts for hour in kept}
     # Each chart's alarms in order; of several charts one after the other.
     assert sorted(over, key=repr) == sorted(whole.over, key=repr)
 
@@ -177,7 +182,7 @@ def test_a_climb_signals_and_is_over_only_once_the_rate_is_back():
     assert alarm.earliest.hour <= 40 <= alarm.latest.hour
     back = watch(plan_of(), hours_of(np.concatenate([quiet, climb, steady(generator, 4_000)])))
     assert back.charts["defects"].alarm is None
-    ended = [each for name, each in back.over if name == "defects"]
+    ended = [each for name, _, each in back.over if name == "defects"]
     assert [(each.place, each.over > 80) for each in ended] == [(alarm.place, True)]
 
 
