@@ -34,7 +34,7 @@ _INK, _QUIET, _PAPER, _RATE, _ALARM = "#1d2226", "#8a939a", "#f6f5f2", "#2f7d78"
 _SIDE_INCHES, _DPI = 7.2, 150
 _LETTERS = 13
 _TITLE_WIDTH = 50
-_ROOM_FOR_LEGEND = 1.4
+_HEADROOM = 1.1
 _HOUR = timedelta(hours=1)
 
 
@@ -80,6 +80,16 @@ def draw_alert_chart(history: ChartHistory, *, title: str, timezone: tzinfo, cou
             _draw_statistic(axes[1], history)
         for each in axes:
             _dress(each, history, timezone)
+        # Above the axes: inside, it would hide the beginning of the climb.
+        axes[0].legend(
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 0.99),
+            ncols=4,
+            fontsize=_LETTERS - 1,
+            frameon=False,
+            handlelength=1.4,
+            columnspacing=1.2,
+        )
     else:
         axes[0].text(0.5, 0.5, "no parts in this time", ha="center", fontsize=_LETTERS + 2, color=_QUIET)
         axes[0].set_axis_off()
@@ -110,7 +120,7 @@ def _draw_rate(axes: Axes, history: ChartHistory, counted: str) -> None:
     axes.plot(middles, chart.rate, color=_RATE, linewidth=2, marker="o", markersize=7, label="rate")
     beyond = np.flatnonzero(chart.above)
     axes.plot([middles[index] for index in beyond], chart.rate[beyond], "o", color=_ALARM, markersize=11, zorder=3)
-    axes.set_ylim(0, max(float(np.nanmax(chart.rate)), history.baseline * 2, 0.002) * _ROOM_FOR_LEGEND)
+    axes.set_ylim(0, max(float(np.nanmax(chart.rate)), history.baseline * 2, 0.002) * _HEADROOM)
 
 
 def _draw_statistic(axes: Axes, history: ChartHistory) -> None:
@@ -119,13 +129,15 @@ def _draw_statistic(axes: Axes, history: ChartHistory) -> None:
         return
     times: Any = history.times
     shown = np.array(history.statistic, dtype=float) / history.limit
-    axes.axhline(1, color=_ALARM, linewidth=1.5, linestyle="--", label="alarm")
+    axes.axhline(1, color=_ALARM, linewidth=1.5, linestyle="--")
+    beside = axes.get_yaxis_transform()
+    axes.text(0.01, 1.02, "alarm", transform=beside, va="bottom", color=_ALARM, fontsize=_LETTERS - 1)
     axes.plot(times, shown, color=_RATE, linewidth=2, drawstyle="steps-post")
     axes.fill_between(times, 0, shown, color=_RATE, alpha=0.15, step="post", linewidth=0)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     alarms = np.flatnonzero(shown >= 1)
     axes.plot([times[index] for index in alarms], shown[alarms], "o", color=_ALARM, markersize=11, zorder=3)
-    axes.set_ylim(0, max(1.0, float(np.nanmax(shown, initial=0))) * _ROOM_FOR_LEGEND)
+    axes.set_ylim(0, max(1.1, float(np.nanmax(shown, initial=0))) * _HEADROOM)
 
 
 def _dress(axes: Axes, history: ChartHistory, timezone: tzinfo) -> None:
@@ -140,14 +152,13 @@ def _dress(axes: Axes, history: ChartHistory, timezone: tzinfo) -> None:
     days = ["%Y", "%b", "%-d %b", "%H:%M", "%H:%M", "%H:%M"]
     axes.xaxis.set_major_formatter(
         ConciseDateFormatter(
-            locator, tz=timezone, formats=days, zero_formats=["", "%Y", "%b", *days[2:3], *days[3:5]], show_offset=False
+            locator, tz=timezone, formats=days, zero_formats=["", "%Y", *days[2:3] * 2, *days[3:5]], show_offset=False
         )
     )
     axes.tick_params(labelsize=_LETTERS, colors=_INK)
     axes.set_facecolor(_PAPER)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="upper left", fontsize=_LETTERS - 1, ncols=2, facecolor=_PAPER, edgecolor="none", framealpha=0.85)
 
 
 def _by_hour(history: ChartHistory) -> tuple[list[datetime], NDArray[np.int64], NDArray[np.int64]]:

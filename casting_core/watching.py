@@ -74,7 +74,8 @@ def advance_charts(
     if not working:
         return Advanced(charts=charts, after=dict.fromkeys(kept, charts))
     some = _Hours.of(working)
-    first_kept = next((index for index, hour in enumerate(some.hours) if kept and hour >= kept[0]), len(some.hours))
+    # A kept hour in a maintenance window has the charts of the working hour before it.
+    first_kept = bisect_right(some.hours, kept[0]) - 1 if kept else len(some.hours)
     # By the position of the hour that they follow; -1 is before all.
     after: dict[int, dict[ChartName, Chart]] = {-1: dict(charts)}
     over: list[tuple[ChartName, Chart, Alarm]] = []

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from casting_core.alert_chart import ChartHistory, draw_alert_chart
+from casting_core.alert_types import Onset
 from casting_core.errors import InvalidInput
 from tests.casting_core.alert_examples import NOW, ONSET
 
@@ -36,6 +37,16 @@ def test_the_change_point_and_the_alarm_are_marked():
     quiet = history([0, 0, 0, 1] * 60, statistic=(0.5,) * 240, limit=10.0)
     loud = replace(quiet, statistic=(*(0.5,) * 239, 11.0), onset=ONSET)
     assert pixels(draw(loud), ALARM) > pixels(draw(quiet), ALARM) + 1_000
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9])
+def test_nothing_lies_over_the_change_point(share):
+    estimate = NOW - timedelta(minutes=2_400) * (1 - share)
+    onset = Onset(low=estimate, estimate=estimate, high=estimate)
+    shown = history([0, 0, 0, 1] * 600, statistic=(0.5,) * 2_400, limit=10.0, onset=onset)
+    line = np.abs(draw(shown) - ALARM).max(axis=2) < 12
+    # From top to bottom of both axes, save where the curves cross it.
+    assert line.sum(axis=0).max() > 740
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from casting_core.findings import alarmed
 from casting_core.production import MICROSECONDS_PER_HOUR, OK, REVIEW, Verdicts, in_production_order
 from casting_core.rates import Accuracy
 from casting_core.types import Window
-from casting_core.watching import advance_charts
+from casting_core.watching import Advanced, advance_charts
 from tests.histories import START
 
 REFERENCE = Window(since=START, until=START.replace(day=4))
@@ -180,10 +180,16 @@ def test_a_climb_signals_and_is_over_only_once_the_rate_is_back():
     assert 40 <= alarm.place.hour <= 50
     assert alarm.earliest.hour <= alarm.onset.hour <= alarm.latest.hour
     assert alarm.earliest.hour <= 40 <= alarm.latest.hour
-    back = watch(plan_of(), hours_of(np.concatenate([quiet, climb, steady(generator, 4_000)])))
+    hours = hours_of(np.concatenate([quiet, climb, steady(generator, 4_000)]))
+    back = watch(plan_of(), hours)
     assert back.charts["defects"].alarm is None
     ended = [each for name, _, each in back.over if name == "defects"]
     assert [(each.place, each.over > 80) for each in ended] == [(alarm.place, True)]
+    step, over = Advanced(charts={}), []
+    for hour in hours:
+        step = watch(plan_of(), [hour], step.charts)
+        over += step.over
+    assert (step.charts, sorted(over, key=repr)) == (back.charts, sorted(back.over, key=repr))
 
 
 def test_a_climb_smaller_than_the_one_worth_knowing_is_found_by_the_chart_for_it():
