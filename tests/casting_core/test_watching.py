@@ -135,6 +135,20 @@ def test_parts_of_one_moment_stand_in_the_order_of_a_counter():
     assert in_production_order(some)[0].part_id.tolist() == [b"P9", b"P10", b"P100"]
 
 
+def test_parts_of_equal_times_end_in_the_same_charts_in_whatever_order_they_arrive():
+    generator = np.random.default_rng(4)
+    # A hundred parts an hour, all of one moment.
+    some = verdicts(steady(generator, 1_000, rate=0.1), hours=np.arange(1_000) // 100)
+    shuffled = some.take(generator.permutation(1_000))
+    first, second = (list(in_production_order(each)[0].by_hour()) for each in (some, shuffled))
+    assert np.unique(first[0][1].captured_at).size == 1
+    charts = watch(plan_of(), first)
+    assert charts.charts["defects"].alarm is not None
+    assert watch(plan_of(), second) == charts
+    backwards = [(hour, parts.take(slice(None, None, -1))) for hour, parts in first]
+    assert watch(plan_of(), backwards) != charts
+
+
 def test_a_day_without_parts_has_none():
     nothing = verdicts([], hours=[])
     assert in_production_order(nothing) == {}
