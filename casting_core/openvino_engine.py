@@ -5,7 +5,9 @@ Both packages come with the extra `cpu`. Preprocessing is part of the converted 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import os
 import tempfile
 import threading
@@ -72,7 +74,9 @@ def quantise(
     converted = openvino.convert_model(exported)
     converted.reshape(openvino.PartialShape([-1, *example.shape[1:]]))
     pictures = nncf.Dataset([picture[None] for picture in calibration])
-    quantised = nncf.quantize(converted, pictures, subset_size=len(calibration))
+    # It draws progress bars on standard output, which belongs to those who ask for JSON.
+    with contextlib.redirect_stdout(io.StringIO()):
+        quantised = nncf.quantize(converted, pictures, subset_size=len(calibration))
     with tempfile.TemporaryDirectory(prefix="casting-openvino-") as folder:
         graph = Path(folder) / GRAPH
         openvino.save_model(quantised, graph, compress_to_fp16=False)

@@ -31,7 +31,7 @@ def test_it_writes_a_model_with_its_report_and_tells_where(castings, tmp_path):
     (castings / "ok_front" / "broken.jpeg").write_bytes(b"\xff\xd8\xff broken")
     result = train(castings, tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout.strip().splitlines()[-1])
+    said = json.loads(result.stdout)
     artifact = read_artifact(said["artifact"])
     assert said["metrics"] == artifact.card.metrics
     assert {"n", "escapes", "false_rejects", "review", "auroc", "escape_rate"} <= said["metrics"]["by_image"].keys()
