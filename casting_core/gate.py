@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+# More than a plant labels in years: to name such a number would be a joke.
+_MOST_CASTINGS = 10_000
 
 
 class GateLimits(BaseModel):
@@ -253,9 +255,14 @@ def _settled(
         return Check(name=name, passed=True, detail=f"{measured}; {written} is allowed.")
     needed = max(least, castings + 1)
     if upper > most:
-        # An interval narrows with the root of the castings; where the estimate is the limit, no number settles it.
-        needed = 0 if found == most else max(needed, math.ceil(castings * ((upper - found) / (most - found)) ** 2))
-    more = f"about {needed} castings would be needed" if needed else "no number of castings would settle that"
+        # An interval narrows with the root of the castings; next to the limit, no number that people label settles it.
+        needed = max(needed, math.ceil(castings * ((upper - found) / (most - found)) ** 2)) if found < most else 0
+        needed = needed if needed <= _MOST_CASTINGS else 0
+    more = (
+        f"about {needed} castings would be needed"
+        if needed
+        else "the estimate is too near the limit for more castings to settle that"
+    )
     detail = f"{measured}; {castings} castings are too few to show that it is within {written}: {more}."
     return Check(name=name, passed=False, detail=detail, castings_needed=needed or None)
 

@@ -74,7 +74,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     for row in rows:
         table.add_row(*map(_cell, row))
     console = Console()
-    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH, markup=False, highlight=False)
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH)  # what is given to `print` can only make it narrower
+    console.print(table, markup=False, highlight=False)
 
 
 def _cell(value: Any) -> str:

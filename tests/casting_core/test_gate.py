@@ -75,6 +75,13 @@ def test_too_few_castings_are_no_evidence_even_without_a_single_error(castings):
     assert false_rejects.passed
 
 
+def test_an_estimate_next_to_the_limit_asks_for_no_number_of_castings():
+    escapes, _ = compared(golden(defective=1020), golden(defective=1020, escapes=50))
+    assert not escapes.passed
+    assert escapes.castings_needed is None
+    assert escapes.detail.endswith("the estimate is too near the limit for more castings to settle that.")
+
+
 def test_just_enough_castings_are_evidence():
     escapes, _ = compared(golden(defective=59), golden(defective=59))
     assert escapes.passed
