@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from dataclasses import dataclass
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from casting_core.types import ClaimedImage, ImageChunk, ImageId, ModelId, ScoringRun, StoredImage
+from casting_core.types import ClaimedImage, ImageChunk, ImageId, ModelId, ScoringRun, StoredImage, Window
 from db.queries import load
 
 if TYPE_CHECKING:
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnjudgedImages:
+    """Images that have no outcome by any model: how many, of which lines, and the window they were captured in."""
+
+    count: int
+    lines: tuple[str, ...]
+    window: Window
 
 
 def known_images(
@@ -72,6 +82,15 @@ def count_backlog(connection: Connection, run: ScoringRun) -> int:
     """Count the run's backlog as it is now."""
     query = text(f"SELECT count(*) FROM ({load('backlog')}) AS backlog")  # noqa: S608 - both halves are ours
     return int(connection.execute(query, _scope(run)).scalar_one())
+
+
+def unjudged_images(connection: Connection, window: Window) -> UnjudgedImages | None:
+    """Find what was never judged in a window, whoever is champion now; None where nothing was left."""
+    row = connection.execute(load("unjudged_images"), {"since": window.since, "until": window.until}).one()
+    if not row.images:
+        return None
+    captured_in = Window(since=row.captured_from, until=row.captured_to + timedelta(microseconds=1))
+    return UnjudgedImages(count=row.images, lines=tuple(row.lines), window=captured_in)
 
 
 def claim_images(connection: Connection, chunk: ImageChunk, *, model_id: ModelId) -> list[ClaimedImage]:

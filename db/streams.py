@@ -178,7 +178,7 @@ def scoring_health(
     row = connection.execute(load("scoring_health")).one()
     oldest = None
     if row.backlog:
-        oldest = connection.execute(load("oldest_backlog"), {"since": since, "until": until}).scalar_one()
+        oldest = connection.execute(load("unjudged_images"), {"since": since, "until": until}).one().waiting_since
     health = ScoringHealth(
         first_run=row.first_run,
         last_completed=row.last_completed,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -16,9 +15,9 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from casting_core.types import ScoringRun, Window
+from casting_core.types import Window
 from db.errors import NoChampion
-from db.images import backlog_chunks
+from db.images import UnjudgedImages, unjudged_images
 from flows.discovering import make_known
 from flows.resources import open_resources
 from flows.retries import worth_retrying
@@ -32,7 +31,7 @@ _BACKFILL = "backfill/on-demand"
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciled:
-    """What was found beyond the look-back: `late` pictures became known; `waiting` ones have no verdict yet.
+    """What was found beyond the look-back: `late` pictures became known; `waiting` ones were never judged.
 
     `backfill` is the name of the run that judges them; None where none is needed or none could be started.
     """
@@ -51,8 +50,11 @@ def reconcile() -> Reconciled:
         return Reconciled()
     with resources.engine.connect() as connection:
         late = make_known(connection, resources, window=window).images
-    waiting, span = _waiting(resources, window)
-    return Reconciled(late=late, waiting=waiting, backfill=_backfill(span, waiting) if span else None)
+        # By any model: what an earlier champion has judged is judged, and a re-score is for a person to ask for.
+        waiting = unjudged_images(connection, window)
+    if waiting is None:
+        return Reconciled(late=late)
+    return Reconciled(late=late, waiting=waiting.count, backfill=_backfill(resources, waiting))
 
 
 def _beyond_lookback(resources: Resources) -> Window | None:
@@ -62,30 +64,21 @@ def _beyond_lookback(resources: Resources) -> Window | None:
     return Window(since=resources.layout.floor(since), until=until) if since < until else None
 
 
-def _waiting(resources: Resources, window: Window) -> tuple[int, Window | None]:
-    """How many images of a window have no outcome by the champion, and from when to when they were captured."""
-    try:
-        run = ScoringRun(run_id=uuid4(), model=resources.model(None), window=window)
-    except NoChampion:
-        return 0, None
-    with resources.engine.connect() as connection:
-        chunks = backlog_chunks(connection, run, chunk_size=resources.settings.chunk_size)
-    if not chunks:
-        return 0, None
-    span = Window(since=chunks[0].captured_from, until=chunks[-1].captured_to + timedelta(seconds=1))
-    return sum(len(chunk.image_ids) for chunk in chunks), span
-
-
-def _backfill(span: Window, waiting: int) -> str | None:
+def _backfill(resources: Resources, waiting: UnjudgedImages) -> str | None:
     """Start a backfill, which gives way to the hourly job. Where there is none, say how a person does it."""
-    parameters = {"since": span.since.isoformat(), "until": span.until.isoformat()}
+    try:
+        resources.model(None)
+    except NoChampion:
+        return None
+    span = waiting.window
+    parameters = {"since": span.since.isoformat(), "until": span.until.isoformat(), "lines": list(waiting.lines)}
     try:
         run = run_deployment(_BACKFILL, parameters={"parameters": parameters}, timeout=0, as_subflow=False)
     except ObjectNotFound:
         get_run_logger().warning(
             "%d images from before the look-back wait for a verdict, and Prefect knows no %s. Run: casting deploy, "
             "or judge them now: casting score --since %s",
-            waiting,
+            waiting.count,
             _BACKFILL,
             span.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         )

@@ -108,6 +108,18 @@ def test_pictures_that_came_after_the_look_back_become_known_and_a_backfill_is_a
     assert scoring_plant.sql("SELECT count(*) FROM verdict") == [(2,)]
 
 
+def test_what_an_earlier_champion_has_judged_is_not_judged_again_unasked(scoring_plant):
+    from flows.maintain import maintain
+    from flows.score import score
+
+    late = datetime.now(tz=UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=3)
+    scoring_plant.put(f"cam1/{late:%Y/%m/%d/%H}/P1.jpg", moment=late)
+    score(since=late - timedelta(hours=1), until=late + timedelta(hours=1))
+    scoring_plant.publish(seed=1)
+    assert maintain().reconciled == nothing_missed()
+    assert scoring_plant.sql("SELECT count(*) FROM verdict") == [(1,)]
+
+
 def test_a_plant_may_leave_the_comparison_out(scoring_plant, monkeypatch):
     from flows.maintain import maintain
 

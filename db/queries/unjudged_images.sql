@@ -1,5 +1,11 @@
--- When the picture became known that has waited longest for an outcome; asked only where the last run left some.
-SELECT min(image.discovered_at)
+-- Known images of a window that have no outcome at all, by whatever model: how many, of which lines, captured from when to
+-- when, and when the one became known that has waited longest.
+SELECT
+    count(*) AS images,
+    array_agg(DISTINCT image.line) AS lines,
+    min(image.captured_at) AS captured_from,
+    max(image.captured_at) AS captured_to,
+    min(image.discovered_at) AS waiting_since
 FROM image
 WHERE image.captured_at >= :since AND image.captured_at < :until
   AND NOT EXISTS (
