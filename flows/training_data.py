@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from casting_core.dataset import LabelledImage, read_dataset
+from casting_core.dataset import LabelledImage
 from casting_core.golden import read_golden_picture, store_golden_pictures
 from casting_core.registry_types import GoldenImage
 from casting_core.snapshot import SnapshotImage
 from db.golden import golden_images
 from db.labels import current_labels
+from flows.data_sets import open_data_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ def labelled_pictures(resources: Resources, source: str | None) -> Iterator[tupl
             yield _image(label), contents[label.uri, label.etag]
     if source is not None:
         known = {label.uri for label in labels}
-        dataset = read_dataset(source)
+        dataset = open_data_set(resources.settings, source)
         for image in dataset.images:
             if image.uri not in known:
                 yield image, dataset.read(image)

@@ -31,10 +31,11 @@ def audit(
     """Find images of the same casting, contradicting labels and shortcuts in a labelled data set."""
     from casting_core.audit import audit_dataset, file_names, write_numbers
     from casting_core.audit_report import render_report
-    from casting_core.dataset import DEFAULT_CLASSES, parse_classes, read_dataset
+    from flows.data_sets import open_data_set
+    from flows.settings import load_settings
 
     with plain_errors():
-        data = read_dataset(dataset, classes=parse_classes(classes) if classes is not None else DEFAULT_CLASSES)
+        data = open_data_set(load_settings(), dataset, classes=classes)
         with _progress_bar() as progress:
             result = audit_dataset(data, progress=progress)
         names = file_names([image.uri for image in data.images])

@@ -43,16 +43,17 @@ def train(
 ) -> None:
     """Train a model, evaluate it on castings that it was not trained on, and write it with its report."""
     from casting_core.artifact import publish_artifact
-    from casting_core.dataset import DEFAULT_CLASSES, parse_classes, read_dataset
     from casting_core.grouping import group_castings
     from casting_core.training_report import report_files
     from casting_core.training_run import TrainingPlan, train_model
+    from flows.data_sets import open_data_set
+    from flows.settings import load_settings
 
     plan = TrainingPlan(
         preset=preset, backbone=backbone, pretrained=pretrained, folds=folds, split=split, seed=seed, device=device
     )
     with plain_errors():
-        data = read_dataset(dataset, classes=parse_classes(classes) if classes is not None else DEFAULT_CLASSES)
+        data = open_data_set(load_settings(), dataset, classes=classes)
         data.require_both_classes()
         with messages.status("Finding the pictures of the same casting ..."):
             grouping = group_castings(data)

@@ -3,7 +3,9 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -54,6 +56,28 @@ def test_groups_and_report_are_written(folder, tmp_path):
     assert len(set(groups.values())) == 4
     assert (out / "castings.csv").read_text().startswith("image,casting\n")
     assert (out / "report.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("form", ["zip", "folder", "manifest"])
+def test_a_set_in_the_plants_s3_is_read_with_the_plants_access(folder, tmp_path, s3_bucket, monkeypatch, form):
+    monkeypatch.setattr(fsspec.config, "conf", {})
+    monkeypatch.setenv("CASTING_S3_ENDPOINT_URL", s3_bucket.options["endpoint_url"])
+    monkeypatch.setenv("CASTING_S3_ACCESS_KEY_ID", s3_bucket.options["key"])
+    monkeypatch.setenv("CASTING_S3_SECRET_ACCESS_KEY", s3_bucket.options["secret"])
+    source = f"{s3_bucket.url}/set"
+    if form == "zip":
+        source += ".zip"
+        s3_bucket.put("set.zip", Path(shutil.make_archive(str(tmp_path / "set"), "zip", folder)).read_bytes())
+    else:
+        for file in folder.rglob("*.png"):
+            s3_bucket.put(f"set/{file.relative_to(folder)}", file.read_bytes())
+    if form == "manifest":
+        source = tmp_path / "manifest.csv"
+        rows = [f"{s3_bucket.url}/set/{file.relative_to(folder)},{file.parent.name}" for file in folder.rglob("*.png")]
+        source.write_text("\n".join(["image,label", *rows]))
+    done = run(source, "--out", tmp_path / "out", "--classes", CLASSES, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["images"] == 8
 
 
 def test_a_contradiction_is_named_by_its_files(folder, tmp_path):
