@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 POOLS = ("casting-gpu", "casting-cpu")
 
 
+_DAYS_OF_PREFECT_RUNS = 30
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlantPC:
     """One machine: where its servers listen, and what runs on it."""
@@ -61,6 +64,9 @@ class PlantPC:
             "PREFECT_CLI_PROMPT": "false",
             # In memory, a killed server would forget who holds a deployment's only place, and never give it back.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+            # It would keep every run for ever; what was judged, and by which run, is in the plant's own database.
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(_DAYS_OF_PREFECT_RUNS * 86_400),
             # By these a run that died without a word is told from one that works; 30 is the least.
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             "PREFECT_WORKER_QUERY_SECONDS": "5",

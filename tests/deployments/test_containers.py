@@ -82,12 +82,14 @@ def test_containers_are_told_apart_from_dead_ones_and_keep_places_as_a_plant_pc_
     from flows.plant_pc import PlantPC
 
     ours_alone = PlantPC(settings=Settings(home=tmp_path)).environment
-    for service, name in {
-        "worker-cpu": "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
-        "worker-cuda": "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
-        "worker-upkeep": "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
-        "prefect-server": "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
-    }.items():
+    for service, name in (
+        ("worker-cpu", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"),
+        ("worker-cuda", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"),
+        ("worker-upkeep", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"),
+        ("prefect-server", "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"),
+        ("prefect-server", "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"),
+        ("prefect-server", "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"),
+    ):
         assert SERVICES[service]["environment"][name] == ours_alone[name], service
 
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 from contextlib import nullcontext
+from datetime import timedelta
 
 import pytest
 import yaml
@@ -31,6 +32,16 @@ def pc(tmp_path, monkeypatch):
 
 def try_to_run(pc):
     run(pc, say=lambda _: None, stage=lambda _: nullcontext([]), stopping=threading.Event())
+
+
+def test_prefects_own_database_forgets_runs_after_a_month(pc, monkeypatch):
+    from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
+
+    for name, value in pc().environment.items():
+        monkeypatch.setenv(name, value)
+    understood = ServerServicesDBVacuumSettings()
+    assert understood.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
+    assert understood.retention_period == timedelta(days=30)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "plant-pc"])  # noqa: S104 - refused
