@@ -38,6 +38,6 @@ def slope(seconds, values):
 
 
 def risen(values):
-    """By how much the highest of the last quarter lies above the highest of the first: a count that leaks, leaks on."""
+    """By how much the lowest of the last quarter lies above the lowest of the first: peaks pass, leaks never do."""
     quarter = len(values) // 4
-    return int(max(values[-quarter:]) - max(values[:quarter]))
+    return int(min(values[-quarter:]) - min(values[:quarter]))

@@ -42,4 +42,4 @@ class Samples:
         for name, values in self.counts.items():
             kept = np.array(values)[warm]
             rise = risen(kept)
-            yield name, str(kept[0]), str(kept[-1]), f"{rise:+d} at most", "grows" if rise > 0 else "flat"
+            yield name, str(kept[0]), str(kept[-1]), f"{rise:+d} at least", "grows" if rise > 0 else "flat"
