@@ -4,5 +4,5 @@ DROP TRIGGER rollup_deleted ON part_attribute;
 DROP TRIGGER rollup_updated_from ON part_attribute;
 DROP TRIGGER rollup_updated_to ON part_attribute;
 DROP TRIGGER rollup_inserted ON part_attribute;
-DROP FUNCTION mark_emptied_attributes, mark_old_attributes, mark_new_attributes;
+DROP FUNCTION mark_emptied_attributes, mark_changed_attributes;
 DROP TABLE attribute_hour;

@@ -15,31 +15,23 @@ CREATE TABLE attribute_hour (
 
 -- Whatever changes in the plant's own facts marks the days that it is about. Archived days have no parts that could be
 -- counted anew, and keep what was counted.
-CREATE FUNCTION mark_new_attributes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION mark_changed_attributes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO rollup_stale (line, day)
-    SELECT line, day FROM (SELECT DISTINCT line, day FROM new_row) AS changed
-    WHERE date_trunc('month', day::timestamp)::date NOT IN (SELECT month FROM archived_month);
-    RETURN NULL;
-END $$;
-CREATE FUNCTION mark_old_attributes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, public, pg_temp AS $$
-BEGIN
-    INSERT INTO rollup_stale (line, day)
-    SELECT line, day FROM (SELECT DISTINCT line, day FROM old_row) AS changed
+    SELECT line, day FROM (SELECT DISTINCT line, day FROM changed_row) AS changed
     WHERE date_trunc('month', day::timestamp)::date NOT IN (SELECT month FROM archived_month);
     RETURN NULL;
 END $$;
 -- Two for an update, since a part's day or line may be what was corrected.
 CREATE TRIGGER rollup_inserted AFTER INSERT ON part_attribute
-    REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION mark_new_attributes();
+    REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION mark_changed_attributes();
 CREATE TRIGGER rollup_updated_to AFTER UPDATE ON part_attribute
-    REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION mark_new_attributes();
+    REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION mark_changed_attributes();
 CREATE TRIGGER rollup_updated_from AFTER UPDATE ON part_attribute
-    REFERENCING OLD TABLE AS old_row FOR EACH STATEMENT EXECUTE FUNCTION mark_old_attributes();
+    REFERENCING OLD TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION mark_changed_attributes();
 CREATE TRIGGER rollup_deleted AFTER DELETE ON part_attribute
-    REFERENCING OLD TABLE AS old_row FOR EACH STATEMENT EXECUTE FUNCTION mark_old_attributes();
+    REFERENCING OLD TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION mark_changed_attributes();
 
 -- TRUNCATE names no rows, so it marks every day that has hours.
 CREATE FUNCTION mark_emptied_attributes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
