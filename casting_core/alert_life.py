@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from casting_core.alert_types import PLANT, WATCH
 from casting_core.findings import group_of, grouped
+from casting_core.streams import attribute_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ class Step:
     """One thing to do. `alert` is the one it is done to, `finding` what it should hold; an open has no alert yet.
 
     `at_once_over` says that an alert is opened for what is over already, and closed in the same breath: it was missed
-    while nobody watched. `join` makes `alert` part of the plant's open alert about many lines.
+    while nobody watched. `join` makes `alert` part of another stream's open alert of that kind, `joins`.
     """
 
     act: Act
@@ -40,6 +41,7 @@ class Step:
     alert: Alert | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     at_once_over: bool = False
+    joins: str = PLANT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +67,16 @@ def decide(situation: Situation, newest: Mapping[tuple[str, str], Alert]) -> lis
     gives no step that anybody is told of.
     """
     wrong: dict[tuple[str, str], Finding] = {(each.stream, each.kind): each for each in situation.findings}
-    steps: list[Step] = []
     group = _group(situation, newest)
     if group is not None:
         wrong[PLANT, _CLIMB] = group
+    plant = newest.get((PLANT, _CLIMB))
+    plant_tells = group is not None or (plant is not None and plant.state != "resolved")
+    steps: list[Step] = []
     for key, finding in wrong.items():
-        if _told_by_group(key, group, newest):
-            steps += _as_member(finding, newest.get(key))
+        teller = _teller(finding, wrong, plant_tells=plant_tells)
+        if teller is not None:
+            steps += _as_member(finding, newest.get(key), joins=teller)
         else:
             steps += _of_finding(finding, newest.get(key), recomputed=key[0] in situation.recomputed)
     told_until: dict[tuple[str, str], datetime] = {}
@@ -81,7 +86,7 @@ def decide(situation: Situation, newest: Mapping[tuple[str, str], Alert]) -> lis
         same_trouble = key in told_until and datetime.fromisoformat(finding.signal) <= told_until[key]
         # What is wrong now is newer, and its alert comes first.
         if key not in wrong and not same_trouble:
-            steps += _of_past(finding, when, newest.get(key), newest.get((PLANT, _CLIMB)))
+            steps += _of_past(finding, when, [newest.get((each, key[1])) for each in _tells_of(finding)])
         told_until[key] = max(when, told_until.get(key, when))
     for key, current in newest.items():
         if current.state != "resolved" and key not in wrong and key[0] in situation.watched | {PLANT}:
@@ -91,7 +96,7 @@ def decide(situation: Situation, newest: Mapping[tuple[str, str], Alert]) -> lis
 
 def _group(situation: Situation, newest: Mapping[tuple[str, str], Alert]) -> Finding | None:
     """The finding about many lines: begun by many at once, kept until the last of them is back."""
-    climbs = [each for each in situation.findings if each.kind == _CLIMB and each.line != PLANT]
+    climbs = [each for each in situation.findings if each.kind == _CLIMB and attribute_of(each.stream) is None]
     current = newest.get((PLANT, _CLIMB))
     if current is None or current.state == "resolved":
         return grouped(climbs, lines=situation.lines)
@@ -100,20 +105,23 @@ def _group(situation: Situation, newest: Mapping[tuple[str, str], Alert]) -> Fin
     return group_of(sorted(climbs, key=lambda each: each.signal), lines=situation.lines)
 
 
-def _told_by_group(key: tuple[str, str], group: Finding | None, newest: Mapping[tuple[str, str], Alert]) -> bool:
-    if key[1] != _CLIMB or key[0] == PLANT:
-        return False
-    if group is not None:
-        return True
-    plant = newest.get((PLANT, _CLIMB))
-    return False if plant is None else plant.state != "resolved"
+def _teller(finding: Finding, wrong: Mapping[tuple[str, str], Finding], *, plant_tells: bool) -> str | None:
+    """The stream whose alert tells of a climb too: of a line's the plant's, of a mould's that of its line."""
+    if finding.kind != _CLIMB or finding.stream == PLANT:
+        return None
+    if attribute_of(finding.stream) is None:
+        return PLANT if plant_tells else None
+    if (finding.line, _CLIMB) not in wrong:
+        return None
+    return PLANT if plant_tells else finding.line
 
 
-def _as_member(finding: Finding, current: Alert | None) -> list[Step]:
-    """A line that the plant's alert tells of: its own alert, if it has one, goes on quietly as a part of that."""
+def _as_member(finding: Finding, current: Alert | None, *, joins: str) -> list[Step]:
+    """A stream that another's alert tells of: its own alert, if it has one, goes on quietly as a part of that."""
     if current is None or current.state == "resolved":
         return []
-    steps = [] if current.part_of is not None else [Step(act="join", alert=current, why="Many lines climb at once.")]
+    why = "Many lines climb at once." if joins == PLANT else "The whole line climbs."
+    steps = [] if current.part_of is not None else [Step(act="join", alert=current, joins=joins, why=why)]
     return steps + _quietly(finding, current)
 
 
@@ -129,11 +137,20 @@ def _of_finding(finding: Finding, current: Alert | None, *, recomputed: bool) ->
         why = "Parts that arrived late, or another model's verdicts, moved when it signalled."
         details = _before(current, recomputed=True)
         return [Step(act="update", alert=current, finding=finding, why=why, details=details)]
-    new_lines = set(finding.evidence.get("lines", ())) - set(current.finding.evidence.get("lines", ()))
-    if new_lines:
-        why = f"More lines climb: {', '.join(sorted(new_lines))}."
-        return [Step(act="update", alert=current, finding=finding, why=why)]
+    joined = _joined(finding.evidence, current.finding.evidence)
+    if joined is not None:
+        return [Step(act="update", alert=current, finding=finding, why=joined)]
     return _quietly(finding, current)
+
+
+def _joined(now: Mapping[str, Any], before: Mapping[str, Any]) -> str | None:
+    """What climbs beside what was told: more lines, or the first moulds of a line; None where nothing does."""
+    new_lines = set(now.get("lines", ())) - set(before.get("lines", ()))
+    if new_lines:
+        return f"More lines climb: {', '.join(sorted(new_lines))}."
+    if now.get("climbing") and not before.get("climbing"):
+        return f"Now it shows where: {', '.join(now['climbing'])}."
+    return None
 
 
 def _of_resolved(finding: Finding, current: Alert, *, recomputed: bool) -> list[Step]:
@@ -155,9 +172,14 @@ def _quietly(finding: Finding, current: Alert) -> list[Step]:
     return [] if finding == current.finding else [Step(act="refresh", alert=current, finding=finding, why="New parts.")]
 
 
-def _of_past(finding: Finding, when: datetime, current: Alert | None, plant: Alert | None) -> list[Step]:
+def _tells_of(finding: Finding) -> set[str]:
+    """The streams whose alert may have told of a finding: its own; of a climb its line's and the plant's too."""
+    return {finding.stream} | ({finding.line, PLANT} if finding.kind == _CLIMB else set())
+
+
+def _of_past(finding: Finding, when: datetime, tellers: Sequence[Alert | None]) -> list[Step]:
     """What came and went while nobody watched is told once, as over."""
-    for told in (current, plant if finding.kind == _CLIMB else None):
+    for told in tellers:
         if told is None:
             continue
         known = finding.signal <= told.finding.signal or told.state != "resolved"

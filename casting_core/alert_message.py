@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from casting_core.alert_wording import advice, headline, lines_of, name_of, rate_words, sureness, what_it_is
+from casting_core.alert_wording import (
+    advice,
+    climbing_words,
+    headline,
+    lines_of,
+    name_of,
+    rate_words,
+    sureness,
+    what_it_is,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -164,6 +173,7 @@ def describe(alert: Alert, event: AlertEvent, *, timezone: tzinfo) -> Iterator[s
     yield from rate_words(finding)
     if finding.since is not None:
         yield _since(finding, event.at, timezone)
+    yield from climbing_words(finding)
     yield from sureness(finding)
     if finding.examples:
         yield f"Look at: {', '.join(finding.examples)} (the worst first)"
@@ -202,6 +212,7 @@ def _fields(alert: Alert, event: AlertEvent, key: str, link: str | None) -> dict
         "state": alert.state,
         "line": finding.line,
         "lines": list(lines_of(finding)),
+        "stream": finding.stream,
         "at": event.at.isoformat(),
         "since": finding.since.estimate.isoformat() if finding.since else None,
         "parts": finding.parts,

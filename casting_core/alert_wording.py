@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casting_core.alert_types import PLANT
+from casting_core.streams import attribute_of, name_of_stream
 from casting_core.wording import percent
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ def rate_words(finding: Finding) -> Iterator[str]:
     yield f"{told}."
 
 
+def climbing_words(finding: Finding) -> Iterator[str]:
+    """Which moulds and the like of a line that climbs are known to climb themselves."""
+    climbing = finding.evidence.get("climbing", ())
+    if climbing:
+        more = f" and {len(climbing) - _MOST_NAMED} more" if len(climbing) > _MOST_NAMED else ""
+        yield f"Climbing most: {', '.join(climbing[:_MOST_NAMED])}{more}."
+
+
 def sureness(finding: Finding) -> Iterator[str]:
     """How far the alert can be trusted: the true rate's interval, and how often it cries wolf."""
     corrected = finding.corrected
@@ -67,6 +76,9 @@ def advice(finding: Finding) -> str:
             "look at what these lines share first: light, cameras, the model, the melt. All moulds going wrong at "
             "once is less likely."
         )
+    attribute = attribute_of(finding.stream)
+    if attribute is not None:
+        return _ADVICE_ON_SHARED.format(shared=" ".join(attribute), line=finding.line)
     return _ADVICE[finding.kind].format(line=finding.line or "LINE")
 
 
@@ -83,11 +95,11 @@ def is_grouped(finding: Finding) -> bool:
 def _place(finding: Finding) -> str:
     if is_grouped(finding):
         return f"{len(finding.evidence['lines'])} lines at once"
-    return finding.line or "Whole plant"
+    return name_of_stream(finding.stream) or "Whole plant"
 
 
 def _where(finding: Finding) -> str:
-    return f"on {finding.line}" if finding.line else "in the whole plant"
+    return f"on {name_of_stream(finding.stream)}" if finding.stream else "in the whole plant"
 
 
 def _instead(finding: Finding) -> str:
@@ -96,6 +108,7 @@ def _instead(finding: Finding) -> str:
     return f", {percent(finding.observed_rate)} instead of {percent(finding.baseline_rate)}"
 
 
+_MOST_NAMED = 3
 _HEADLINES: dict[AlertKind, str] = {
     "defect_rate_climb": "defect rate climbs",
     "quarantine_rate_climb": "pictures cannot be judged",
@@ -120,6 +133,10 @@ _WHAT: dict[AlertKind, str] = {
     "no_images": "No pictures have arrived for a while",
     "scoring_stalled": "Pictures wait to be judged for too long",
 }
+_ADVICE_ON_SHARED = (
+    "look at these parts by eye. If they are bad, take {shared} out or repair it, and hold back what came from it "
+    "since. The line as a whole ({line}) does not climb."
+)
 _ADVICE: dict[AlertKind, str] = {
     "defect_rate_climb": (
         "look at these parts by eye. If they are bad, hold back what was made since, and see what changed on the line "

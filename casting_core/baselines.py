@@ -41,7 +41,8 @@ class StreamBaseline:
 
     `counted` of `inspected` parts were its own; parts in review count by their p_defective. `parts_per_hour` is the
     mean over all hours of the reference, `batch` over those with parts; `streams` is the size of the fleet then, among
-    which the false-alarm budget is shared. `review` lists the fleet's shares of parts in review by p_defective.
+    which the false-alarm budget is shared, and `share` what that fleet has of the budget for the defect rate. `review`
+    lists the fleet's shares of parts in review by p_defective.
     """
 
     kind: BaselineKind
@@ -60,6 +61,7 @@ class StreamBaseline:
     reference: Window
     valid_from_hour: int
     review: tuple[tuple[float, float], ...] = ()
+    share: float = 1.0
     baseline_id: int = 0
 
     @property
@@ -69,13 +71,21 @@ class StreamBaseline:
 
 
 def fleet_baselines(
-    parts_of: Mapping[str, Parts], reference: Window, *, model_id: int | None, valid_from_hour: int
+    parts_of: Mapping[str, Parts],
+    reference: Window,
+    *,
+    model_id: int | None,
+    valid_from_hour: int,
+    fleet: str = "",
+    share: float = 1.0,
+    streams: int | None = None,
 ) -> list[StreamBaseline]:
     """Estimate all baselines of a fleet from the parts of its streams in the reference period.
 
-    One a kind and stream with parts, shrunk towards the fleet, and one a kind for the stream '' (the fleet itself),
-    which every later stream starts on. The correlation inside hours is the upper limit of the fleet's, as an alarm
-    designed on too low a one breaks its promise. Raises `InvalidInput` if no part was made in the period.
+    One a kind and stream with parts, shrunk towards the fleet, and one a kind for the `fleet` itself (`fleet_of`),
+    which every later stream starts on. Streams that are not lines have the defect rate alone. `streams` is how many the
+    whole fleet has, if not only those given. The correlation inside hours is the upper limit of the fleet's, as an
+    alarm designed on too low a one breaks its promise. Raises `InvalidInput` if no part was made in the period.
     """
     parts_of = {stream: parts for stream, parts in parts_of.items() if len(parts)}
     if not parts_of:
@@ -85,7 +95,9 @@ def fleet_baselines(
         )
     hours_long = max(1.0, (reference.until - reference.since).total_seconds() / 3600)
     review = _review_shares(parts_of)
-    kinds: tuple[BaselineKind, ...] = ("defect_rate_climb", "quarantine_rate_climb", "review_rate_climb")
+    kinds: tuple[BaselineKind, ...] = ("defect_rate_climb",)
+    if fleet == "":
+        kinds = (*kinds, "quarantine_rate_climb", "review_rate_climb")
     found = []
     for kind in kinds:
         outcomes = {stream: _outcomes(kind, parts) for stream, parts in parts_of.items()}
@@ -96,13 +108,13 @@ def fleet_baselines(
         icc = _icc(list(outcomes.values()))
         # The last one stands for a stream without any part: the fleet's rate alone.
         estimates = estimate_baselines([*map(round, counted.values()), 0], [*inspected.values(), 0])
-        for stream, estimate in zip([*parts_of, ""], estimates, strict=True):
+        for stream, estimate in zip([*parts_of, fleet], estimates, strict=True):
             active = (
                 np.mean([np.unique(hours).size for _, hours in outcomes.values()])
-                if stream == ""
+                if stream == fleet
                 else np.unique(outcomes[stream][1]).size
             )
-            own = sum(inspected.values()) / len(inspected) if stream == "" else inspected[stream]
+            own = sum(inspected.values()) / len(inspected) if stream == fleet else inspected[stream]
             found.append(
                 StreamBaseline(
                     kind=kind,
@@ -116,11 +128,12 @@ def fleet_baselines(
                     icc=icc,
                     parts_per_hour=own / hours_long,
                     batch=max(1, round(own / max(1.0, float(active)))),
-                    streams=len(parts_of),
+                    streams=len(parts_of) if streams is None else streams,
                     model_id=None if kind == "quarantine_rate_climb" else model_id,
                     reference=reference,
                     valid_from_hour=valid_from_hour,
                     review=review if kind == "defect_rate_climb" else (),
+                    share=share,
                 )
             )
     return found

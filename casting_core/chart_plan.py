@@ -1,6 +1,6 @@
 """What each chart of a stream promises, hour by hour: its baseline, its design, and where a segment begins.
 
-A stream is watched by six charts, all of them Bernoulli CUSUMs (`alarms`), so that each has an ARL0 that is solved
+A line is watched by six charts, all of them Bernoulli CUSUMs (`alarms`), so that each has an ARL0 that is solved
 exactly for correlated hours:
 
     chart        outcome of a part                          baseline
@@ -14,11 +14,15 @@ exactly for correlated hours:
 The first two are one alert, as nobody knows how large a climb will be: at a fleet's budget the second finds a climb of
 1.5 times 17 to 29 % sooner, and one of 1.25 in half to a quarter of the parts, for 5 to 8 % more at 2 and 3 times.
 
+Parts of a line that share an attribute, such as a mould, are watched by the first two (`streams`): a camera that goes
+blind, and scores that drift, concern the line.
+
 The last two are one alert too, `score_drift`: a move of the whole distribution shows in its tails, whatever its shape.
 They count only whether a score lies in the tail, so that neither its scale nor its calibration matters.
 
-The fleet's budget, one false alarm in so many days over all streams, is split among the charts by `SHARES`. A CUSUM's
-delay grows with the logarithm of its ARL0, so that half the budget costs a few parts.
+The fleet's budget, one false alarm in so many days over all streams, is split among the charts by `SHARES`. Where
+moulds are watched beside the lines, the charts of the defect rate share theirs with them (`StreamBaseline.share`). A
+CUSUM's delay grows with the logarithm of its ARL0, so that half the budget costs a few parts.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ from casting_core.alarm_design import (
 from casting_core.errors import InvalidInput
 from casting_core.rates import Accuracy, carry_baseline
 from casting_core.run_length import WeightDistribution
+from casting_core.streams import attribute_of, fleet_of, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +65,7 @@ ALERT_OF: Mapping[ChartName, AlertKind] = {
     "score_low": "score_drift",
 }
 OF_DEFECTS: tuple[ChartName, ...] = ("defects", "defects_low")
-# Shares of the fleet's false-alarm budget.
+# Shares of the fleet's false-alarm budget. Those of the defect rate are what its kind of streams has of it.
 SHARES: Mapping[ChartName, float] = {
     "defects": 0.3,
     "defects_low": 0.2,
@@ -77,6 +82,11 @@ _LEAST_ICC = 1e-4
 HIGHEST_RATE = 0.9
 # Parts of a segment from which a chart learns what has no baseline.
 LEARN_FROM_PARTS = 2_000
+
+
+def charts_of(stream: str) -> tuple[ChartName, ...]:
+    """The charts that a stream is watched by."""
+    return CHARTS if attribute_of(stream) is None else OF_DEFECTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +128,7 @@ class Footing:
 class Plan:
     """All that is decided outside the parts themselves. Hours count from the epoch.
 
-    `baselines` lists those of a (kind, stream) by the hour from which they hold; the stream '' is the fleet's.
+    `baselines` lists those of a (kind, stream) by the hour from which they hold; a fleet has one too (`fleet_of`).
     `restarts` are the hours from which a person lets a chart begin anew, `maintenance` the hours (first, last) of a
     line whose parts say nothing; '' is every line.
     """
@@ -130,16 +140,16 @@ class Plan:
     accuracies: Mapping[int, Accuracy] = field(default_factory=dict)
     maintenance: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
-    def in_maintenance(self, line: str, hour: int) -> bool:
-        """Whether the hour touches a maintenance window of the line."""
-        windows = (*self.maintenance.get(line, ()), *self.maintenance.get("", ()))
+    def in_maintenance(self, stream: str, hour: int) -> bool:
+        """Whether the hour touches a maintenance window of the stream's line."""
+        windows = (*self.maintenance.get(line_of(stream), ()), *self.maintenance.get("", ()))
         return any(first <= hour <= last for first, last in windows)
 
     def baseline(self, chart: ChartName, stream: str, hour: int) -> StreamBaseline | None:
         """The stream's baseline at that hour, or the fleet's, whichever was set later; None where there is none."""
         kind, found = ALERT_OF[chart], None
         # At one setting every stream with parts of its own gets a baseline, and the fleet's is for all others.
-        for name in ("", stream):
+        for name in (fleet_of(stream), stream):
             for each in self.baselines.get((kind, name), ()):
                 later = found is None or (each.valid_from_hour, each.stream == stream, each.baseline_id) >= (
                     found.valid_from_hour,
@@ -150,13 +160,18 @@ class Plan:
                     found = each
         return found
 
+    def watches(self, key: str) -> bool:
+        """Whether a part attribute has a baseline on some line, at whatever hour."""
+        return any((attribute_of(stream) or ("",))[0] == key for _, stream in self.baselines)
+
     def segment(self, chart: ChartName, stream: str, hour: int, model_id: int | None) -> Segment:
         """The segment that an hour belongs to; `model_id` is the model that judged most of its parts."""
         of_scores = chart in ("score_high", "score_low")
         baseline = self.baseline("defects" if of_scores else chart, stream, hour)
         kind = ALERT_OF[chart]
-        # What a person closes for the whole plant begins anew on every stream.
-        restarts = [at for name in (stream, "") for at in self.restarts.get((name, kind), ()) if at <= hour]
+        # What a person closes for a line begins anew on its moulds too, what for the whole plant on every stream.
+        names = {stream, line_of(stream), ""}
+        restarts = [at for name in names for at in self.restarts.get((name, kind), ()) if at <= hour]
         return Segment(
             model_id=None if chart == "quarantine" else model_id,
             baseline_id=None if baseline is None else baseline.baseline_id,
@@ -182,7 +197,8 @@ class Plan:
             ratio=self.ratio if chart != "defects_low" else (1 + self.ratio) / 2,
             icc=baseline.icc,
             batch=baseline.batch,
-            arl0=self.arl0(chart, streams=baseline.streams, parts_per_day=24 * baseline.parts_per_hour),
+            arl0=self.arl0(chart, streams=baseline.streams, parts_per_day=24 * baseline.parts_per_hour)
+            / (baseline.share if chart in OF_DEFECTS else 1.0),
             review=baseline.review if chart in OF_DEFECTS else (),
         )
         return Footing(rate=rate, source=source, design=design)  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ scores that drift, are never more than a warning.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from casting_core.chart_plan import ALERT_OF, CHARTS, OF_DEFECTS, possible_ratio
 from casting_core.errors import InvalidInput
 from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW
 from casting_core.rates import Accuracy, clopper_pearson, rogan_gladen
+from casting_core.streams import attribute_of, line_of
 from casting_core.watching import counted, outcomes_of
 
 if TYPE_CHECKING:
@@ -80,7 +83,7 @@ def alarmed(charts: Mapping[ChartName, Chart]) -> list[tuple[ChartName, Alarm]]:
 
 
 def climb_finding(
-    plan: Plan, line: str, *, name: ChartName, chart: Chart, alarm: Alarm, since_earliest: Parts
+    plan: Plan, stream: str, *, name: ChartName, chart: Chart, alarm: Alarm, since_earliest: Parts
 ) -> Finding | None:
     """Describe a chart's alarm from the parts since the hour in which the change can have begun at the earliest.
 
@@ -117,8 +120,8 @@ def climb_finding(
     return Finding(
         kind=ALERT_OF[name],
         severity=_severity(plan, name, interval.low, footing.design.baseline),
-        stream=line,
-        line=line,
+        stream=stream,
+        line=line_of(stream),
         signal=start_of(alarm.place.hour).isoformat(),
         since=_onset(parts, _index(parts, alarm.earliest), onset, latest),
         parts=len(affected),
@@ -130,10 +133,31 @@ def climb_finding(
     )
 
 
+def with_climbing(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, those of lines that climb with the moulds and the like whose own charts have signalled.
+
+    `evidence["climbing"]` names them, such as `mould M7`, the highest rate first.
+    """
+    climbing: dict[str, list[Finding]] = defaultdict(list)
+    for each in sorted(findings, key=lambda each: -(each.observed_rate or 0)):
+        if attribute_of(each.stream) is not None:
+            climbing[each.line].append(each)
+    return [
+        replace(each, evidence={**each.evidence, "climbing": [_shared(of.stream) for of in climbing[each.line]]})
+        if each.kind == "defect_rate_climb" and each.stream in climbing
+        else each
+        for each in findings
+    ]
+
+
+def _shared(stream: str) -> str:
+    return " ".join(attribute_of(stream) or ())
+
+
 def grouped(findings: Sequence[Finding], *, lines: int) -> Finding | None:
     """One finding that says that many lines climb at once, or None where they do not.
 
-    `findings` are the defect rate's of single lines, `lines` how many lines run. Many means at least three and half of
+    `findings` are the defect rate's of whole lines, `lines` how many lines run. Many means at least three and half of
     those that run, with signals within a day: camera, light or model are likelier then than all moulds at once.
     """
     climbs = sorted((each for each in findings if each.kind == "defect_rate_climb"), key=lambda each: each.signal)

@@ -10,6 +10,7 @@ an hour's parts depend on that hour's pictures alone, and late ones change no ot
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # Ordered by weight: the worst view decides about a part. A quarantined picture is an observation of its own.
 OK, REVIEW, DEFECTIVE, QUARANTINED = range(4)
 
+# Ends each attribute in `Parts.attributes`: what ASCII calls the unit separator, which nobody types.
+ATTRIBUTE_END = b"\x1f"
 MICROSECONDS_PER_HOUR = 3_600_000_000
 
 
@@ -30,9 +33,9 @@ MICROSECONDS_PER_HOUR = 3_600_000_000
 class Verdicts:
     """Verdicts and quarantined pictures as they are stored, in any order; each field has the shape [N].
 
-    `line` numbers the lines, `captured_at` counts microseconds (from any full hour), `outcome` is OK to QUARANTINED.
-    Pictures of one `key` replace one another: the one of the highest `image_id` counts, and of its verdicts the one of
-    the highest `rank`.
+    `line` numbers the lines, `captured_at` counts microseconds (from any full hour), `outcome` is OK to QUARANTINED,
+    `attributes` is what else is known of the part (as in `Parts`). Pictures of one `key` replace one another: the one
+    of the highest `image_id` counts, and of its verdicts the one of the highest `rank`.
     """
 
     line: NDArray[np.int16]
@@ -40,6 +43,7 @@ class Verdicts:
     outcome: NDArray[np.uint8]
     p_defective: NDArray[np.float64]
     part_id: NDArray[np.bytes_]
+    attributes: NDArray[np.bytes_]
     model_id: NDArray[np.int64]
     key: NDArray[np.int64]
     image_id: NDArray[np.int64]
@@ -55,7 +59,8 @@ class Parts:
     """Parts, and pictures in quarantine between them, in production order; each field has the shape [parts].
 
     `hour` counts hours, `outcome` is OK to QUARANTINED, `p_defective` the highest of a part's views, `model_id` is
-    whose verdict decided.
+    whose verdict decided. `attributes` holds what else is known of each part, as `key=value` with ATTRIBUTE_END after
+    each; empty where nothing is.
     """
 
     hour: NDArray[np.int64]
@@ -63,6 +68,7 @@ class Parts:
     outcome: NDArray[np.uint8]
     p_defective: NDArray[np.float64]
     part_id: NDArray[np.bytes_]
+    attributes: NDArray[np.bytes_]
     model_id: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -82,6 +88,20 @@ class Parts:
         for stretch in _stretches(self.hour):
             yield int(self.hour[stretch.start]), self.take(stretch)
 
+    def by_attribute(self) -> dict[tuple[str, str], Parts]:
+        """The parts that share an attribute, by its key and value; a part is in each that it has."""
+        known, which = np.unique(self.attributes, return_inverse=True)
+        holders: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for number, told in enumerate(known.tolist()):
+            for each in told.split(ATTRIBUTE_END)[:-1]:
+                key, _, value = each.decode().partition("=")
+                holders[key, value].append(number)
+        return {attribute: self.take(np.isin(which, numbers)) for attribute, numbers in sorted(holders.items())}
+
+    def of_attribute(self, key: str, value: str) -> Parts:
+        """The parts that have a value of an attribute; none where no part has it."""
+        return self.by_attribute().get((key, value), self.take(slice(0, 0)))
+
 
 def in_production_order(verdicts: Verdicts) -> dict[int, Parts]:
     """Give the parts of each line, by the line's number, in production order."""
@@ -100,6 +120,7 @@ def in_production_order(verdicts: Verdicts) -> dict[int, Parts]:
         outcome=verdicts.outcome,
         p_defective=verdicts.p_defective,
         part_id=verdicts.part_id,
+        attributes=verdicts.attributes,
         model_id=verdicts.model_id,
     )
     return {int(verdicts.line[stretch.start]): parts.take(stretch) for stretch in _stretches(verdicts.line)}

@@ -20,7 +20,7 @@ from scipy.special import expit
 
 from casting_core.alarms import CusumState, advance, advance_by_stops, change_point
 from casting_core.baselines import correlation_limit
-from casting_core.chart_plan import CHARTS, HIGHEST_RATE, LEARN_FROM_PARTS, OF_DEFECTS
+from casting_core.chart_plan import HIGHEST_RATE, LEARN_FROM_PARTS, OF_DEFECTS, charts_of
 from casting_core.chart_records import Alarm, Chart, Place
 from casting_core.errors import InvalidInput
 from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW, Parts
@@ -79,7 +79,7 @@ def advance_charts(
     # By the position of the hour that they follow; -1 is before all.
     after: dict[int, dict[ChartName, Chart]] = {-1: dict(charts)}
     over: list[tuple[ChartName, Chart, Alarm]] = []
-    for name in CHARTS:
+    for name in charts_of(stream):
         charting = _Charting(plan=plan, stream=stream, name=name, hours=some, keep_from=first_kept)
         for position, chart in charting.advance(charts.get(name)).items():
             after.setdefault(position, {})[name] = chart

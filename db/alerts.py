@@ -14,7 +14,6 @@ from sqlalchemy import ARRAY, Text, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from casting_core.alert_types import (
-    PLANT,
     WATCH,
     Alert,
     AlertEvent,
@@ -195,8 +194,8 @@ def carry_out(
     """Do what was decided about alerts; return how often each act was done."""
     done: Counter[Act] = Counter()
     opened: dict[tuple[str, str], Alert] = {}
-    # The alert about many lines comes first, as others may become a part of it.
-    for step in sorted(steps, key=lambda step: step.finding is None or step.finding.stream != PLANT):
+    # Alerts that others become a part of come first.
+    for step in sorted(steps, key=lambda step: step.act == "join"):
         telling: dict[str, Any] = {"at": at, "who": WATCH, "why": step.why, "outbox": outbox}
         if step.act == "open" and step.finding is not None:
             alert_opened = open_alert(connection, step.finding, **telling)
@@ -206,7 +205,7 @@ def carry_out(
             if step.at_once_over:
                 resolve_alert(connection, alert_opened.alert_id, **telling)
         elif step.alert is not None:
-            _carry_out(connection, step, step.alert, telling, group=opened.get((PLANT, step.alert.finding.kind)))
+            _carry_out(connection, step, step.alert, telling, group=opened.get((step.joins, step.alert.finding.kind)))
         done[step.act] += 1
     return done
 
@@ -225,7 +224,7 @@ def _carry_out(
         case "resolve":
             resolve_alert(connection, current.alert_id, details=step.details, **telling)
         case "join":
-            whole = group or newest_alerts(connection).get((PLANT, current.finding.kind))
+            whole = group or newest_alerts(connection).get((step.joins, current.finding.kind))
             if whole is not None:
                 join_alert(connection, current.alert_id, group=whole.alert_id)
         case "open":

@@ -43,7 +43,12 @@ def write_baselines(
             "valid_from": _EPOCH + timedelta(hours=each.valid_from_hour),
             "set_by": set_by,
             "why": why,
-            "details": {"batch": each.batch, "streams": each.streams, "review": [list(share) for share in each.review]},
+            "details": {
+                "batch": each.batch,
+                "streams": each.streams,
+                "share": each.share,
+                "review": [list(share) for share in each.review],
+            },
         }
         for each in baselines
     ]
@@ -76,6 +81,8 @@ def _baseline(row: Row[Any]) -> StreamBaseline:
         parts_per_hour=row.parts_per_hour,
         batch=row.details["batch"],
         streams=row.details["streams"],
+        # Earlier releases watched lines only.
+        share=row.details.get("share", 1.0),
         model_id=row.model_id,
         reference=Window(since=row.reference_since, until=row.reference_until),
         valid_from_hour=(row.valid_from - _EPOCH) // timedelta(hours=1),

@@ -35,6 +35,7 @@ class StoredState:
     """Where a stream's charts stood after an hour's parts. Both dictionaries hold plain JSON values."""
 
     stream: str
+    line: str
     hour: datetime
     seen: Mapping[str, int]
     charts: Mapping[str, Any]
@@ -47,19 +48,19 @@ def lock_watching(connection: Connection) -> None:
 
 
 def take_changes(connection: Connection, *, latest: datetime) -> dict[str, list[datetime]]:
-    """Take the marks of what was judged since the last watch; return each stream's hours, oldest first.
+    """Take the marks of what was judged since the last watch; return each line's hours, oldest first.
 
     Hours after `latest` are left for later.
     """
     changes: dict[str, list[datetime]] = defaultdict(list)
-    for stream, hour in connection.execute(load("take_stream_changes"), {"latest": latest}):
-        changes[stream].append(hour)
+    for line, hour in connection.execute(load("take_stream_changes"), {"latest": latest}):
+        changes[line].append(hour)
     return dict(changes)
 
 
 def mark_changes(connection: Connection, hours: Iterable[tuple[str, datetime]]) -> None:
-    """Have hours of streams watched again, as if something had been judged in them."""
-    rows = [{"stream": stream, "hour": hour} for stream, hour in hours]
+    """Have hours of lines watched again, as if something had been judged in them."""
+    rows = [{"stream": line, "hour": hour} for line, hour in hours]
     if rows:
         connection.execute(insert(stream_change), rows)
 
@@ -70,30 +71,30 @@ def read_states(connection: Connection) -> dict[str, StoredState]:
 
 
 def read_checkpoints(connection: Connection, back_to: Mapping[str, datetime]) -> dict[str, StoredState]:
-    """Return the newest state of each stream from before the hour given for it; streams without one are left out."""
-    parameters = {"streams": list(back_to), "hours": list(back_to.values())}
+    """Return the newest state of each stream from before the hour given for its line, for those that have one."""
+    parameters = {"lines": list(back_to), "hours": list(back_to.values())}
     return {row.stream: _state(row) for row in connection.execute(load("read_checkpoints"), parameters)}
 
 
 def watched_hours(connection: Connection, back_to: Mapping[str, datetime]) -> dict[str, list[datetime]]:
-    """Return the hours of each stream that have been watched, from the hour given for it on."""
+    """Return the hours of each line that have been watched, from the hour given for it on."""
     found: dict[str, list[datetime]] = defaultdict(list)
-    parameters = {"streams": list(back_to), "hours": list(back_to.values())}
-    for stream, hour in connection.execute(load("hours_with_state"), parameters):
-        found[stream].append(hour)
+    parameters = {"lines": list(back_to), "hours": list(back_to.values())}
+    for line, hour in connection.execute(load("hours_with_state"), parameters):
+        found[line].append(hour)
     return dict(found)
 
 
 def active_hours(connection: Connection, *, since: datetime) -> dict[str, list[datetime]]:
-    """Return the hours in which each stream has had parts, of those still known."""
+    """Return the hours in which each line has had parts, of those still known."""
     found: dict[str, list[datetime]] = defaultdict(list)
-    for stream, hour in connection.execute(load("active_hours"), {"since": since}):
-        found[stream].append(hour)
+    for line, hour in connection.execute(load("active_hours"), {"since": since}):
+        found[line].append(hour)
     return dict(found)
 
 
 def count_parts(connection: Connection, *, since: datetime) -> int:
-    """Count the parts that have passed through the charts of all streams since an hour."""
+    """Count the parts that have passed through the charts of all lines since an hour."""
     return int(connection.execute(load("count_parts"), {"since": since}).scalar_one())
 
 
@@ -105,20 +106,34 @@ def hours_with_pictures(connection: Connection, *, since: datetime, until: datet
     return dict(found)
 
 
-def read_verdicts(connection: Connection, lines: Sequence[str], *, since: datetime, until: datetime) -> Verdicts:
+def count_parts_with(connection: Connection, key: str, *, since: datetime) -> int:
+    """Count the parts since an hour of which an attribute is known, as far as they are rolled up."""
+    return int(connection.execute(load("count_parts_with"), {"key": key, "since": since}).scalar_one())
+
+
+def count_values(connection: Connection, key: str, *, since: datetime, until: datetime) -> int:
+    """Count the values that an attribute has on each line in a stretch of time, as far as they are rolled up."""
+    parameters = {"key": key, "since": since, "until": until}
+    return int(connection.execute(load("count_values"), parameters).scalar_one())
+
+
+def read_verdicts(
+    connection: Connection, lines: Sequence[str], *, since: datetime, until: datetime, keys: Sequence[str] = ()
+) -> Verdicts:
     """Return every verdict and quarantined picture of some lines in `since <= captured_at < until`.
 
-    The result's `line` is the index in `lines`; times count from the Unix epoch. Needs some 100 bytes a picture.
+    The result's `line` is the index in `lines`; times count from the Unix epoch; `attributes` are those of the given
+    keys. Needs some 100 bytes a picture.
     """
-    parameters = {"lines": list(lines), "since": since, "until": until}
+    parameters = {"lines": list(lines), "since": since, "until": until, "keys": list(keys)}
     row = connection.execute(load("verdicts_to_watch"), parameters).one()
-    ids = (row.part_id or b"").split(b"\0") if row.line else []
     return Verdicts(
         line=_numbers(row.line, ">i2") - 1,
         captured_at=_numbers(row.captured_at, ">i8") + _SECONDS_TO_2000 * 1_000_000,
         outcome=_numbers(row.outcome, "|u1"),
         p_defective=_numbers(row.p_defective, ">f8"),
-        part_id=np.array(ids, dtype=np.bytes_),
+        part_id=_texts(row.part_id, row.line),
+        attributes=_texts(row.attributes, row.line),
         model_id=_numbers(row.model_id, ">i8"),
         key=_numbers(row.key, ">i8"),
         image_id=_numbers(row.image_id, ">i8"),
@@ -134,8 +149,16 @@ def write_states(connection: Connection, states: Sequence[StoredState]) -> None:
     connection.execute(load("write_states"), {"states": json.dumps(rows)})
 
 
+def forget_states(connection: Connection, back_to: Mapping[str, datetime]) -> None:
+    """Forget the states of each line's moulds and the like from an hour on: a part may be told to be of another."""
+    connection.execute(load("forget_attribute_states"), {"lines": list(back_to), "hours": list(back_to.values())})
+
+
 def thin_states(connection: Connection, *, lookback: timedelta, forget_before: datetime) -> None:
-    """Let go of charts from before the look-back, and of hours from before `forget_before`."""
+    """Let go of charts from before the look-back, and of hours from before `forget_before`.
+
+    Of streams that are not lines the hours go with their charts: nobody asks when a mould is usually made.
+    """
     hours = -(-lookback // timedelta(hours=1))
     connection.execute(load("thin_states"), {"lookback_hours": hours, "forget_before": forget_before})
 
@@ -151,9 +174,9 @@ def set_maintenance(connection: Connection, line: str, *, since: datetime, until
     """Record that a line ('' for all) is set up or repaired, and have the hours that this concerns watched again."""
     connection.execute(insert(maintenance_window).values(line=line, since=since, until=until, who=who, why=why))
     begin = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    streams = [line] if line else list(read_states(connection))
-    watched = watched_hours(connection, dict.fromkeys(streams, begin))
-    mark_changes(connection, [(stream, hour) for stream, hours in watched.items() for hour in hours if hour < until])
+    lines = [line] if line else [name for name, state in read_states(connection).items() if name == state.line]
+    watched = watched_hours(connection, dict.fromkeys(lines, begin))
+    mark_changes(connection, [(name, hour) for name, hours in watched.items() for hour in hours if hour < until])
 
 
 def chart_restarts(connection: Connection, *, since: datetime) -> list[tuple[str, str, datetime]]:
@@ -194,5 +217,10 @@ def _numbers(content: bytes | None, kind: str) -> np.ndarray[Any, np.dtype[Any]]
     return np.frombuffer(content or b"", dtype=kind).astype(kind[1:])
 
 
+def _texts(content: bytes | None, of: bytes | None) -> np.ndarray[Any, np.dtype[np.bytes_]]:
+    """Read a column of texts; there are none where the first column is empty."""
+    return np.array((content or b"").split(b"\0") if of else [], dtype=np.bytes_)
+
+
 def _state(row: Any) -> StoredState:
-    return StoredState(stream=row.stream, hour=row.hour, seen=row.seen, charts=row.charts)
+    return StoredState(stream=row.stream, line=row.line, hour=row.hour, seen=row.seen, charts=row.charts)

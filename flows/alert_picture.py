@@ -65,7 +65,7 @@ def read_history(connection: Connection, alert: Alert) -> ChartHistory | None:
         return None
     parts = counted(name, parts)
     outcomes = outcomes_of(name, parts, chart.threshold)
-    stored = streams.read_checkpoints(connection, {finding.stream: since}).get(finding.stream)
+    stored = streams.read_checkpoints(connection, {finding.line: since}).get(finding.stream)
     before = None if stored is None else read_charts(stored).get(name)
     # From another segment on the chart has begun anew, as it did on the line.
     state = before.cusum if before is not None and before.segment == chart.segment else CusumState()

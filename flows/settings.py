@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +80,9 @@ class Settings(BaseSettings):
         default=2, gt=1, description="The climb worth knowing of, as a multiple of the baseline."
     )
     alert_budget_days: float = Field(default=30, gt=0, description="Days to one false alarm, over all lines and kinds.")
+    alert_streams: str = Field(
+        default="", description="Part attributes whose values are watched beside the lines, as in 'mould, furnace'."
+    )
     alert_silent_hours: int = Field(
         default=2, gt=0, description="Usual hours without a picture of a line until an alert."
     )
@@ -122,6 +126,14 @@ class Settings(BaseSettings):
         KeyLayout(value)
         return value
 
+    @field_validator("alert_streams")
+    @classmethod
+    def _keys_can_name_streams(cls, value: str) -> str:
+        for key in _keys(value):
+            if key in ("line", "shift") or re.search(r"[=/\x00-\x1f]", key):
+                raise ValueError(f"{key!r} is no key of table part_attribute; name keys such as mould, commas between")
+        return value
+
     @field_validator("alert_urls")
     @classmethod
     def _channels_can_be_opened(cls, value: SecretStr) -> SecretStr:
@@ -157,6 +169,11 @@ class Settings(BaseSettings):
     def channels(self) -> tuple[Channel, ...]:
         """The channels that alerts are sent to."""
         return parse_channels(self.alert_urls.get_secret_value())
+
+    @property
+    def stream_keys(self) -> tuple[str, ...]:
+        """The part attributes whose values are watched as streams of their own."""
+        return _keys(self.alert_streams)
 
     @property
     def dask_address(self) -> str | None:
@@ -201,6 +218,10 @@ class Settings(BaseSettings):
             "client_kwargs": {"region_name": self.s3_region} if self.s3_region else None,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+def _keys(value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key.strip() for key in value.split(",") if key.strip()))
 
 
 def _dask_address(value: str) -> str:

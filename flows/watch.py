@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 class WatchSummary:
     """What one watch did. `too_late` counts hours with something new from before the look-back, which changed nothing.
 
-    `parts` passed through the charts, those of hours watched again included; `first_baselines` says that the plant got
-    its first baselines, from its first parts.
+    `streams` are lines, and moulds where those are watched. `parts` passed through the charts of lines, those of hours
+    watched again included; `first_baselines` says that lines or moulds got their first baselines, from their first
+    parts.
     """
 
     streams: int
@@ -105,7 +106,7 @@ def watch_once(
     streams.lock_watching(connection)
     plan = read_plan(connection, settings, now=now)
     news = take_news(connection, now=now, lookback=lookback)
-    watched = watch_news(connection, plan, news, lookback=lookback)
+    watched = watch_news(connection, plan, news, lookback=lookback, keys=settings.stream_keys)
     situation = find_situation(connection, plan, watched, settings=settings, now=now, news=news)
     steps = decide(situation, alerts.newest_alerts(connection))
     done = alerts.carry_out(connection, steps, at=now, outbox=outbox)
@@ -119,6 +120,6 @@ def watch_once(
         updated=done["update"],
         resolved=done["resolve"],
         open_alerts=len(alerts.read_alerts(connection)),
-        first_baselines=set_first_baselines(connection, plan, now=now),
+        first_baselines=set_first_baselines(connection, plan, keys=settings.stream_keys, now=now),
         seconds=time.perf_counter() - started,
     )

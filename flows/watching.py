@@ -17,9 +17,10 @@ from casting_core.alert_life import Situation
 from casting_core.chart_plan import Plan
 from casting_core.chart_records import Chart
 from casting_core.errors import InvalidInput
-from casting_core.findings import accuracy_on_castings, alarmed, climb_finding, hour_of, start_of
+from casting_core.findings import accuracy_on_castings, alarmed, climb_finding, hour_of, start_of, with_climbing
 from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW, in_production_order
 from casting_core.silence import silence_finding, stalled_finding
+from casting_core.streams import attribute_of, attribute_stream, line_of
 from casting_core.watching import advance_charts
 from db import streams
 from db.baselines import read_baselines
@@ -47,7 +48,11 @@ _HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class News:
-    """Which streams have something new, where each goes on from, and which of its hours have to be looked at."""
+    """Where each stream goes on from, which lines have something new, and which of their hours have to be looked at.
+
+    `recomputed` are the streams of lines on which something changed in hours that had been watched before, `too_late`
+    counts hours from before the look-back.
+    """
 
     charts: Mapping[str, Mapping[ChartName, Chart]]
     hours: Mapping[str, Sequence[datetime]]
@@ -93,35 +98,39 @@ def read_plan(connection: Connection, settings: Settings, *, now: datetime) -> P
 def take_news(connection: Connection, *, now: datetime, lookback: timedelta) -> News:
     """Take what was judged since the last watch, and find where each stream has to go on from.
 
-    A stream with something new in an hour that was watched before goes back to its charts before that hour. Hours from
-    before the look-back are too late to change anything.
+    A line with something new in an hour that was watched before goes back to its charts before that hour, and all of
+    its moulds with it. Hours from before the look-back are too late to change anything.
     """
     changes = streams.take_changes(connection, latest=now + _HOUR)
     states = streams.read_states(connection)
     too_late = 0
     back_to: dict[str, datetime] = {}
     hours: dict[str, set[datetime]] = {}
-    for stream, changed in changes.items():
-        known = states.get(stream)
+    for line, changed in changes.items():
+        known = states.get(line)
         fresh = [hour for hour in changed if known is None or hour > known.hour - lookback]
         too_late += len(changed) - len(fresh)
         if fresh:
-            back_to[stream], hours[stream] = fresh[0], set(fresh)
-    recomputed = {stream for stream, hour in back_to.items() if stream in states and hour <= states[stream].hour}
-    again = {stream: back_to[stream] for stream in recomputed}
+            back_to[line], hours[line] = fresh[0], set(fresh)
+    again = {line: hour for line, hour in back_to.items() if line in states and hour <= states[line].hour}
     earlier = streams.read_checkpoints(connection, again)
-    for stream, watched in streams.watched_hours(connection, again).items():
-        hours[stream].update(watched)
+    streams.forget_states(connection, again)
+    for line, watched in streams.watched_hours(connection, again).items():
+        hours[line].update(watched)
     charts = {}
     for stream, state in states.items():
-        begin = earlier.get(stream) if stream in recomputed else state
+        begin = earlier.get(stream) if state.line in again else state
         charts[stream] = {} if begin is None else read_charts(begin)
     return News(
         charts=charts,
-        hours={stream: sorted(found) for stream, found in hours.items()},
+        hours={line: sorted(found) for line, found in hours.items()},
         newest={stream: state.hour for stream, state in states.items()},
         # The newest hour is usually incomplete when it is watched; going on with it is no change of a result.
-        recomputed=frozenset(stream for stream in recomputed if back_to[stream] < states[stream].hour),
+        recomputed=frozenset(
+            stream
+            for stream, state in states.items()
+            if state.line in again and again[state.line] < states[state.line].hour
+        ),
         too_late=too_late,
     )
 
@@ -134,25 +143,39 @@ def read_charts(state: StoredState) -> dict[ChartName, Chart]:
         return {}
 
 
-def watch_news(connection: Connection, plan: Plan, news: News, *, lookback: timedelta) -> Watched:
+def watch_news(
+    connection: Connection, plan: Plan, news: News, *, lookback: timedelta, keys: Sequence[str] = ()
+) -> Watched:
     """Let the parts of all new hours pass through their charts, some hours of all lines at a time, and keep the states.
 
+    Parts that share one of the attributes `keys` are watched beside their line, where there is a baseline for them.
     What is held in memory does not grow with the number of hours.
     """
     watched = Watched(charts=dict(news.charts))
+    keys = [key for key in keys if plan.watches(key)]
     # Charts are kept after every hour that late parts may still go back to.
     keep_from = {
-        stream: max(hours[-1], news.newest.get(stream, hours[-1])) - lookback for stream, hours in news.hours.items()
+        line: max(hours[-1], news.newest.get(line, hours[-1])) - lookback for line, hours in news.hours.items()
     }
     for lines, since, until in _slices(news.hours):
-        parts_of = in_production_order(streams.read_verdicts(connection, lines, since=since, until=until))
+        parts_of = in_production_order(streams.read_verdicts(connection, lines, since=since, until=until, keys=keys))
         states: list[StoredState] = []
         for number, line in enumerate(lines):
+            if number not in parts_of:
+                continue
             begin = hour_of(news.hours[line][0])
-            hours = [each for each in parts_of[number].by_hour() if each[0] >= begin] if number in parts_of else []
-            states += _watch_stream(plan, line, hours, watched, keep_from=hour_of(keep_from[line]))
+            for stream, parts in _streams_of(line, parts_of[number]):
+                hours = [each for each in parts.by_hour() if each[0] >= begin]
+                states += _watch_stream(plan, stream, hours, watched, keep_from=hour_of(keep_from[line]))
         streams.write_states(connection, states)
     return watched
+
+
+def _streams_of(line: str, parts: Parts) -> Iterator[tuple[str, Parts]]:
+    """A line with all of its parts, and those of them that share an attribute."""
+    yield line, parts
+    for (key, value), shared in parts.by_attribute().items():
+        yield attribute_stream(line, key, value), shared
 
 
 def _slices(hours_of: Mapping[str, Sequence[datetime]]) -> Iterator[tuple[list[str], datetime, datetime]]:
@@ -182,10 +205,11 @@ def _watch_stream(
     advanced = advance_charts(plan, stream, charts, hours, keep_from=before[-1] if before else keep_from)
     watched.charts[stream] = advanced.charts
     watched.over += [(stream, name, chart, alarm) for name, chart, alarm in advanced.over]
+    line = line_of(stream)
     for hour, parts in hours:
-        watched.parts += len(parts)
+        watched.parts += len(parts) if stream == line else 0
         kept = {name: chart.as_json() for name, chart in advanced.after.get(hour, {}).items()}
-        yield StoredState(stream=stream, hour=start_of(hour), seen=_seen(parts), charts=kept)
+        yield StoredState(stream=stream, line=line, hour=start_of(hour), seen=_seen(parts), charts=kept)
 
 
 def _seen(parts: Parts) -> dict[str, int]:
@@ -213,7 +237,7 @@ def find_situation(
     silent, stalled = _silence(connection, plan, active, settings=settings, now=now)
     recently = now - timedelta(days=1)
     return Situation(
-        findings=[*findings, *silent, *stalled],
+        findings=[*with_climbing(findings), *silent, *stalled],
         over=over,
         watched=frozenset(watched.charts),
         recomputed=news.recomputed,
@@ -236,7 +260,14 @@ def _finding(
 
 def read_parts(connection: Connection, stream: str, *, since: datetime, until: datetime) -> Parts | None:
     """The parts of one stream in a stretch of time, in production order; None where there are none."""
-    return in_production_order(streams.read_verdicts(connection, [stream], since=since, until=until)).get(0)
+    attribute = attribute_of(stream)
+    keys = [] if attribute is None else [attribute[0]]
+    verdicts = streams.read_verdicts(connection, [line_of(stream)], since=since, until=until, keys=keys)
+    parts = in_production_order(verdicts).get(0)
+    if parts is None or attribute is None:
+        return parts
+    shared = parts.of_attribute(*attribute)
+    return shared if len(shared) else None
 
 
 def _silence(

@@ -1,5 +1,5 @@
--- The hours in which each stream had parts or pictures, for what is usual: about four weeks of them.
-SELECT stream, hour
+-- The hours in which each line had parts or pictures, for what is usual: about four weeks of them.
+SELECT line, hour
 FROM stream_state
-WHERE hour >= :since
-ORDER BY stream, hour
+WHERE hour >= :since AND stream = line
+ORDER BY line, hour

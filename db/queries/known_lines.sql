@@ -3,5 +3,5 @@ SELECT line FROM part_hour
 UNION
 SELECT line FROM rollup_stale
 UNION
-SELECT stream FROM stream_state
+SELECT line FROM stream_state
 ORDER BY 1

@@ -1,5 +1,5 @@
 -- Lets go of what no late part can need any more: charts from before the look-back, save the newest of them, and hours
--- from before what is usual is taken from.
+-- from before what is usual is taken from. Only of lines it is asked what is usual.
 WITH newest AS (SELECT stream, max(hour) AS hour FROM stream_state GROUP BY stream),
 anchor AS (
     SELECT stream_state.stream, max(stream_state.hour) AS hour
@@ -11,7 +11,8 @@ emptied AS (
     UPDATE stream_state SET charts = '{}'
     FROM anchor
     WHERE stream_state.stream = anchor.stream AND stream_state.hour < anchor.hour AND charts <> '{}'
-      AND stream_state.hour >= :forget_before
+      AND stream_state.hour >= :forget_before AND stream_state.stream = stream_state.line
 )
 DELETE FROM stream_state USING anchor
-WHERE stream_state.stream = anchor.stream AND stream_state.hour < anchor.hour AND stream_state.hour < :forget_before
+WHERE stream_state.stream = anchor.stream AND stream_state.hour < anchor.hour
+  AND (stream_state.hour < :forget_before OR stream_state.stream <> stream_state.line)

@@ -63,7 +63,9 @@ stream_state = Table(
     Column("seen", JSONB, nullable=False),
     Column("charts", JSONB, nullable=False),
     Column("watched_at", TIMESTAMP, nullable=False, server_default=func.now()),
+    Column("line", Text, nullable=False),
     PrimaryKeyConstraint("stream", "hour", name="stream_state_pkey"),
+    Index("stream_state_line_idx", "line", "hour"),
 )
 
 stream_change = Table(

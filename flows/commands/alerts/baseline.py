@@ -45,6 +45,7 @@ def set_(
                 who=settings.who,
                 why=why.strip(),
                 lines=tuple(line or ()),
+                keys=settings.stream_keys,
                 valid_from=as_utc(valid_from),
                 now=datetime.now(tz=UTC),
             )
@@ -71,17 +72,18 @@ def show(as_json: JsonFlag = False) -> None:
 
 def _print(found: list[StreamBaseline], *, as_json: bool) -> None:
     from casting_core.findings import start_of
+    from casting_core.streams import name_of_stream
     from casting_core.wording import percent
 
     if as_json:
         print_json([asdict(each) for each in found])
         return
     print_table(
-        ("kind", "line", "usual (95 % between)", "parts", "learnt from (UTC)", "holds from (UTC)"),
+        ("kind", "of", "usual (95 % between)", "parts", "learnt from (UTC)", "holds from (UTC)"),
         [
             (
                 each.kind,
-                each.stream or "(all lines)",
+                name_of_stream(each.stream) or "(all lines)",
                 f"{percent(each.rate)} ({percent(each.low)} to {percent(each.high)})",
                 each.inspected,
                 f"{each.reference.since:%Y-%m-%d %H:%M} to {each.reference.until:%Y-%m-%d %H:%M}",
