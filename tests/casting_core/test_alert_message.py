@@ -163,6 +163,7 @@ def test_fields_are_what_a_program_needs():
         "state": "open",
         "line": "line-b",
         "lines": ["line-b"],
+        "stream": "line-b",
         "at": "2026-11-23T08:20:00+00:00",
         "since": "2026-11-23T08:00:00+00:00",
         "parts": 34,

@@ -63,6 +63,7 @@ def verdicts(scores, *, hours, model=1, quarantined=(), line=0):
         outcome=outcome,
         p_defective=scores,
         part_id=np.array([f"P{number}" for number in range(count)], dtype=np.bytes_),
+        attributes=np.full(count, b"", dtype="S1"),
         model_id=np.full(count, model, dtype=np.int64),
         key=np.arange(count, dtype=np.int64),
         image_id=np.arange(count, dtype=np.int64),
