@@ -42,4 +42,4 @@ def name_of_stream(stream: str) -> str:
         return stream
     key, value = attribute
     line = line_of(stream)
-    return f"{line}, {key} {value}" if line else f"all of {key}"
+    return f"{line}, {key} {value}" if line else f"{key}, all"

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casting_core.baselines import StreamBaseline, fleet_baselines
-from casting_core.chart_plan import CHARTS, SHARES, Plan
+from casting_core.chart_plan import CHARTS, OF_DEFECTS, SHARES, Plan, charts_of
 from casting_core.chart_records import Chart
 from casting_core.errors import InvalidInput
 from casting_core.findings import alarmed
 from casting_core.production import MICROSECONDS_PER_HOUR, OK, REVIEW, Verdicts, in_production_order
 from casting_core.rates import Accuracy
+from casting_core.streams import attribute_of, attribute_stream, fleet_of, line_of, name_of_stream
 from casting_core.types import Window
 from casting_core.watching import Advanced, advance_charts
 from tests.histories import START
@@ -353,3 +355,65 @@ def test_parts_in_review_count_by_their_p_defective():
     assert (
         watch(plan, in_review).charts["defects"].cusum.statistic > watch(plan, sound).charts["defects"].cusum.statistic
     )
+
+
+def test_parts_are_told_apart_by_each_of_their_attributes():
+    told = [b"mould=M1\x1f", b"furnace=2\x1fmould=M2\x1f", b"", b"furnace=2\x1fmould=M1\x1f"]
+    rows = replace(verdicts([0.1] * 4, hours=[0, 0, 1, 1]), attributes=np.array(told, dtype=np.bytes_))
+    parts = in_production_order(rows)[0]
+    found = {attribute: shared.part_id.tolist() for attribute, shared in parts.by_attribute().items()}
+    assert found == {
+        ("furnace", "2"): [b"P1", b"P3"],
+        ("mould", "M1"): [b"P0", b"P3"],
+        ("mould", "M2"): [b"P1"],
+    }
+    assert len(parts.of_attribute("mould", "M9")) == 0
+
+
+@pytest.mark.parametrize(
+    ("stream", "line", "attribute", "fleet", "name"),
+    [
+        ("line-a", "line-a", None, "", "line-a"),
+        ("line-a/mould=M7", "line-a", ("mould", "M7"), "/mould=", "line-a, mould M7"),
+        ("line-a/mould=a/b=c", "line-a", ("mould", "a/b=c"), "/mould=", "line-a, mould a/b=c"),
+        ("/mould=", "", ("mould", ""), "/mould=", "mould, all"),
+        ("", "", None, "", ""),
+    ],
+)
+def test_a_stream_is_named_after_its_line_and_what_its_parts_share(stream, line, attribute, fleet, name):
+    assert line_of(stream) == line
+    assert attribute_of(stream) == attribute
+    assert fleet_of(stream) == fleet
+    assert name_of_stream(stream) == name
+    if attribute is not None:
+        assert attribute_stream(line, *attribute) == stream
+
+
+def test_lines_and_moulds_together_keep_the_fleets_budget():
+    generator = np.random.default_rng(5)
+    hours = np.repeat(np.arange(100), 100)
+    lines = {
+        line: in_production_order(verdicts((generator.random(hours.size) < 0.03) * 0.9, hours=hours))[0]
+        for line in ("line-a", "line-b")
+    }
+    moulds = {
+        attribute_stream(line, "mould", str(number)): parts.take(slice(number, None, 5))
+        for line, parts in lines.items()
+        for number in range(5)
+    }
+    reference = Window(since=START, until=START + timedelta(hours=100))
+    found = [
+        *fleet_baselines(lines, reference, model_id=1, valid_from_hour=0, share=0.5),
+        *fleet_baselines(moulds, reference, model_id=1, valid_from_hour=0, fleet="/mould=", share=0.5),
+    ]
+    plan = Plan(baselines={(each.kind, each.stream): (each,) for each in found})
+    false_alarms_a_day = 0.0
+    for stream in (*lines, *moulds):
+        for name in charts_of(stream):
+            if name in OF_DEFECTS:
+                parts_per_day = 24 * plan.baseline(name, stream, 0).parts_per_hour
+                segment = plan.segment(name, stream, 0, 1)
+                false_alarms_a_day += parts_per_day / plan.footing(name, stream, 0, segment).design.arl0
+    share = sum(SHARES[name] for name in OF_DEFECTS)
+    # Rounded to the safe side, so that streams share designs; one percent is what a quick design may be off.
+    assert 0.8 * share / 30 < false_alarms_a_day < 1.01 * share / 30
