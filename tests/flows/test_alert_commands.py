@@ -56,8 +56,8 @@ def opened(plant):
         settings = load_settings()
         with plant.resources.engine.begin() as connection:
             connection.execute(
-                text("INSERT INTO stream_state (stream, hour, seen, charts) VALUES (:line, now(), '{}', '{}') "
-                     "ON CONFLICT (stream, hour) DO NOTHING"),
+                text("INSERT INTO stream_state (stream, line, hour, seen, charts) "
+                     "VALUES (:line, :line, now(), '{}', '{}') ON CONFLICT (stream, hour) DO NOTHING"),
                 {"line": finding.line or "line-a"},
             )  # fmt: skip
             return alerts.open_alert(
