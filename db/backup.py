@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import warnings
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from db import migrate
 from db.errors import BackupFailed, RestoreRefused, SchemaOutdated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Engine
     from sqlalchemy.engine import URL
@@ -59,6 +60,22 @@ def restore(engine: Engine, file: Path) -> None:
     Raises RestoreRefused when the database holds tables or the file is no backup, BackupFailed when Postgres refuses.
     """
     refuse_full(engine)
+    with _unpacked(file) as folder:
+        # Roles of the cluster's own are there already; that they cannot be made again is no trouble.
+        _run("psql", "--quiet", "--no-psqlrc", "--file", str(folder / _ROLES), _address(engine.url))
+        once = ("--single-transaction", "--exit-on-error", "--dbname", _address(engine.url))
+        _run("pg_restore", *once, str(folder / _DUMP))
+    migrate.upgrade(engine)
+
+
+def refuse_foreign(file: Path) -> None:
+    """Raise RestoreRefused when a file is no backup; for those who would make room for it first."""
+    with _unpacked(file):
+        return
+
+
+@contextmanager
+def _unpacked(file: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="casting-restore-") as folder:
         try:
             with tarfile.open(file) as tar:
@@ -66,11 +83,7 @@ def restore(engine: Engine, file: Path) -> None:
                     _unpack(tar, name, Path(folder))
         except (OSError, tarfile.TarError, KeyError) as error:
             raise RestoreRefused(f"{file} is no backup of this product: {error}. Nothing was changed.") from error
-        # Roles of the cluster's own are there already; that they cannot be made again is no trouble.
-        _run("psql", "--quiet", "--no-psqlrc", "--file", str(Path(folder) / _ROLES), _address(engine.url))
-        once = ("--single-transaction", "--exit-on-error", "--dbname", _address(engine.url))
-        _run("pg_restore", *once, str(Path(folder) / _DUMP))
-    migrate.upgrade(engine)
+        yield Path(folder)
 
 
 def _unpack(tar: tarfile.TarFile, name: str, folder: Path) -> None:

@@ -26,7 +26,13 @@ def start(data_folder: Path) -> URL:
     ends; where that one was killed, it stays up for the next. Raises EmbeddedFailed with the server's own words when
     it does not come up.
     """
-    data_folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        data_folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmbeddedFailed(
+            f"The folder {data_folder.parent} for the embedded Postgres cannot be made: {error.strerror}. "
+            "Give this user the right to write there, or set CASTING_HOME to another folder."
+        ) from error
     try:
         server = _server(data_folder)
         _bring_up(server)

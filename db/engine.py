@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import sqlalchemy
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Engine, make_url
@@ -75,6 +76,17 @@ def is_transient(error: BaseException) -> bool:
     )
 
 
+def no_connection(error: exc.DBAPIError) -> bool:
+    """Whether there was no connection at all, so that Postgres itself has said nothing with a code of its own."""
+    return isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None
+
+
+def words_of(error: exc.DBAPIError) -> str:
+    """What Postgres or its client said, as one sentence in one line."""
+    said = " ".join(str(error.orig).split()).removeprefix("connection failed: ")
+    return said if said.endswith((".", "?", "!")) else f"{said}."
+
+
 def check_connection(engine: Engine) -> str:
     """Connect once and return the server's version.
 
@@ -84,7 +96,7 @@ def check_connection(engine: Engine) -> str:
         with engine.connect() as connection:
             return str(connection.exec_driver_sql("SHOW server_version").scalar_one())
     except exc.OperationalError as error:
-        address = engine.url.render_as_string(hide_password=True)
         raise DatabaseUnavailable(
-            f"No connection to {address}: {str(error.orig).strip()}. Check that Postgres runs and the address is right."
+            f"No connection to {public_address(engine.url)}: {words_of(error)} "
+            "Check that Postgres runs and the address is right."
         ) from error

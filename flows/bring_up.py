@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from errno import EADDRINUSE
 from typing import TYPE_CHECKING, Literal
 
 import httpx
@@ -22,7 +23,7 @@ from flows.dead_runs import mark_crashed
 from flows.errors import ServiceFailed, UnsafeAddress
 from flows.metrics import PlantCollector, serve
 from flows.plant_pc import POOLS, answers, api, is_loopback, workers_online
-from flows.resources import open_database, open_engine
+from flows.resources import make_own_bucket, open_database, open_engine
 from flows.running import ProcessMark, Running, ServiceMark, forget, leftovers, only_one
 from flows.supervisor import Supervisor, end_processes, wait_for
 
@@ -140,6 +141,7 @@ def _bring_up(pc: PlantPC, record: _Record, stage: Stage, stopping: threading.Ev
         if pc.settings.database_url is None:
             supervisor.start(EmbeddedPostgres(folder=pc.home / "postgres"))
         details.append(_prepare_database(pc.settings))
+    make_own_bucket(pc.settings)
 
     def look() -> None:
         supervisor.look()
@@ -248,7 +250,8 @@ def _deploy(pc: PlantPC, look: Callable[[], None]) -> str:
         raise
     output, errors = process.communicate()
     if process.returncode != 0:
-        raise ServiceFailed(f"The deployments could not be registered: {(errors or output).strip()}")
+        words = (errors or output).strip().removeprefix("Error: ")
+        raise ServiceFailed(f"The deployments could not be registered. {words}")
     return ", ".join(output.split())
 
 
@@ -277,9 +280,13 @@ def _refuse_taken_port(settings: Settings) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(resolved)
     except OSError as error:
-        raise ServiceFailed(
-            f"Prefect cannot be served at {address[0]}:{address[1]} ({error.strerror or error}). "
+        remedy = (
             "Another program uses it: end that, or set CASTING_PREFECT_PORT to a free port."
+            if error.errno == EADDRINUSE
+            else "Set CASTING_PREFECT_HOST to an address of this machine and CASTING_PREFECT_PORT to 1024 or more."
+        )
+        raise ServiceFailed(
+            f"Prefect cannot be served at {address[0]}:{address[1]} ({error.strerror or error}). {remedy}"
         ) from error
 
 

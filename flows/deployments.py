@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
+from pydantic import ValidationError
 
 from flows.errors import ServiceFailed
 from flows.settings import inherited_environment
@@ -41,7 +43,14 @@ def deploy(settings: Settings) -> list[str]:
 
 
 def planned(settings: Settings) -> dict[str, Any]:
-    """Return the deployments with this plant's times."""
+    """Return the deployments with this plant's times. Raises ServiceFailed where they are none."""
+    try:
+        CronSchedule(cron=settings.score_cron)
+    except ValidationError as error:
+        raise ServiceFailed(
+            f"CASTING_SCORE_CRON is {settings.score_cron!r}, which is no cron expression. "
+            "Write minute, hour, day, month and weekday, such as 5 * * * *"
+        ) from error
     plan: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     for deployment in plan["deployments"]:
         for schedule in deployment.get("schedules", ()):

@@ -65,7 +65,8 @@ def check_bucket(settings: Settings) -> Finding:
         folders = store.list_folder("").folders
     except CastingError as error:
         return Finding(well=False, text=str(error))
-    return Finding(well=True, text=f"{store.url}, {len(folders)} folders at its root: {', '.join(sorted(folders)[:5])}")
+    first = f": {', '.join(sorted(folders)[:5])}" if folders else "; no picture has come yet"
+    return Finding(well=True, text=f"{store.url}, {len(folders)} folders at its root{first}")
 
 
 def check_model(settings: Settings) -> Finding:

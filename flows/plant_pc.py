@@ -31,6 +31,8 @@ class PlantPC:
     """One machine: where its servers listen, and what runs on it."""
 
     settings: Settings
+    # Where a `casting up` that runs here serves Prefect: it may have been started with other settings than ours.
+    found_at: str | None = None
 
     @property
     def home(self) -> Path:
@@ -45,7 +47,7 @@ class PlantPC:
     @property
     def api_url(self) -> str:
         """Where programs reach Prefect."""
-        return given_prefect_server() or self._own_api_url
+        return self.found_at or given_prefect_server() or self._own_api_url
 
     @property
     def ui_url(self) -> str:

@@ -50,8 +50,8 @@ class PlantStatus:
 
 def look(settings: Settings) -> PlantStatus:
     """Look at the supervisor, the database, Prefect's server, its deployments and workers."""
-    pc = PlantPC(settings=settings)
-    running = read_running(pc.home)
+    running = read_running(settings.home.absolute())
+    pc = PlantPC(settings=settings, found_at=running.api_url if running else None)
     checks = [_supervisor(pc, running), _database(pc)]
     if answers(pc.api_url):
         checks.append(Check(name="Prefect server", well=True, text=pc.ui_url))

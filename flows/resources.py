@@ -105,6 +105,12 @@ def open_database(settings: Settings) -> Engine:
     return engine
 
 
+def make_own_bucket(settings: Settings) -> None:
+    """Make the folder for line images in our home, unless the plant names a place of its own."""
+    if settings.images_url is None:
+        (settings.home / "bucket").mkdir(parents=True, exist_ok=True)
+
+
 def open_storage(settings: Settings, url: str) -> ObjectStore:
     """Open the store of line images at a URL with the plant's credentials. Raises InvalidInput."""
     return open_store(url, options=settings.storage_options(url), s3_client=settings.s3_client)
@@ -112,8 +118,7 @@ def open_storage(settings: Settings, url: str) -> ObjectStore:
 
 def _open(settings: Settings) -> Resources:
     engine = open_database(settings)
-    if settings.images_url is None:
-        (settings.home / "bucket").mkdir(parents=True, exist_ok=True)
+    make_own_bucket(settings)
     url = settings.images_root
     store = open_storage(settings, url)
     return Resources(settings=settings, engine=engine, store=store, layout=settings.layout)

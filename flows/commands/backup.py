@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +13,8 @@ import typer
 from flows.commands.console import fail, messages, plain_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flows.settings import Settings
 
 
@@ -29,6 +33,7 @@ def backup(
     with plain_errors():
         settings = _embedded_only("backup")
         folder = settings.home.absolute() / "backups"
+        _refuse_nothing(settings)
         engine = open_engine(settings)
         with messages.status("Backing up ..."):
             made = back_up(engine.url, out or folder / name_of(datetime.now(tz=UTC)))
@@ -53,12 +58,13 @@ def restore(
         settings = _embedded_only("restore")
         if not file.is_file():
             fail(f"There is no file {file}.")
-        if replace:
-            _set_aside(settings)
-        engine = open_engine(settings)
-        with messages.status("Restoring ..."):
-            backups.restore(engine, file)
-        engine.dispose()
+        with _room_made(settings, file) if replace else nullcontext():
+            engine = open_engine(settings)
+            try:
+                with messages.status("Restoring ..."):
+                    backups.restore(engine, file)
+            finally:
+                engine.dispose()
     messages.print(f"{file} is restored into {settings.home.absolute()}.", highlight=False, soft_wrap=True)
 
 
@@ -74,15 +80,41 @@ def _embedded_only(command: str) -> Settings:
     return settings
 
 
-def _set_aside(settings: Settings) -> None:
-    """Keep the present data folder under another name. Nobody may be using it."""
+def _refuse_nothing(settings: Settings) -> None:
+    """A backup of an empty database looks like one of the plant's, until it is needed."""
+    if not (_data_folder(settings) / "PG_VERSION").is_file():
+        fail(
+            f"There is no embedded database in {settings.home.absolute()}, so there is nothing to back up. "
+            "Set CASTING_HOME to the home of the plant."
+        )
+
+
+@contextmanager
+def _room_made(settings: Settings, file: Path) -> Iterator[None]:
+    """Keep the present data folder under another name, and put it back where the restore fails."""
+    from db import backup as backups
     from db import embedded
     from flows.running import read_running
 
-    data = settings.home.absolute() / "postgres"
+    data = _data_folder(settings)
     if read_running(settings.home) is not None or embedded.answers(data):
         fail("The database is in use. Stop it first: casting down")
-    if data.exists():
-        kept = data.with_name(f"postgres.before-{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}")
-        data.rename(kept)
-        messages.print(f"The old data folder is kept as {kept}.", highlight=False, soft_wrap=True)
+    backups.refuse_foreign(file)
+    if not data.exists():
+        yield
+        return
+    kept = data.with_name(f"postgres.before-{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}")
+    data.rename(kept)
+    try:
+        yield
+    except BaseException:
+        embedded.stop(data)
+        shutil.rmtree(data)
+        kept.rename(data)
+        messages.print("The database is as it was before.")
+        raise
+    messages.print(f"The old data folder is kept as {kept}.", highlight=False, soft_wrap=True)
+
+
+def _data_folder(settings: Settings) -> Path:
+    return settings.home.absolute() / "postgres"

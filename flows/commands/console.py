@@ -26,11 +26,15 @@ messages = Console(stderr=True)
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn the product's own errors into one line and exit code 1; a defect keeps its traceback."""
+    """Turn the product's own errors, and those of this machine, into one line and exit code 1.
+
+    A defect keeps its traceback.
+    """
     from pydantic import ValidationError
     from sqlalchemy.exc import DBAPIError
 
     from casting_core.errors import CastingError
+    from db.engine import no_connection, words_of
     from db.errors import DatabaseError
     from flows.errors import FlowError
 
@@ -39,7 +43,19 @@ def plain_errors() -> Iterator[None]:
     except (CastingError, DatabaseError, FlowError) as error:
         fail(str(error))
     except DBAPIError as error:
+        if no_connection(error):
+            fail(
+                f"No connection to the database: {words_of(error)} "
+                "Check that Postgres runs and CASTING_DATABASE_URL is right: casting doctor"
+            )
         fail(f"The database refused: {str(error.orig).strip()}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(
+            f"{error.filename} cannot be used: {error.strerror}. "
+            "Check that it is there, that this user may read and write it, and that the disk is not full."
+        )
     except ValidationError as error:
         faults = [
             f"CASTING_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg'].removeprefix('Value error, ')}"

@@ -179,11 +179,11 @@ def diagram() -> None:
 @contextmanager
 def _opened() -> Iterator[tuple[Settings, Engine]]:
     """The plant's settings and database, for the time of a command."""
-    from flows.resources import open_engine
+    from flows.resources import open_database
     from flows.settings import load_settings
 
     settings = load_settings()
-    engine = open_engine(settings)
+    engine = open_database(settings)
     try:
         yield settings, engine
     finally:

@@ -78,7 +78,7 @@ def _step(what: str) -> Iterator[None]:
     started = time.perf_counter()
     with messages.status(f"{what} ..."):
         yield
-    messages.print(f"[green]done[/]  {what} ({time.perf_counter() - started:.1f} s)", highlight=False)
+    messages.print(f"[green]done[/]  {what} ({time.perf_counter() - started:.1f} s)", highlight=False, soft_wrap=True)
 
 
 def _train(resources: Resources, files: list[LabelledFile], plan: DemoPlan) -> TrainedModel:
@@ -100,6 +100,7 @@ def _train(resources: Resources, files: list[LabelledFile], plan: DemoPlan) -> T
         f"[green]done[/]  {plan.preset.backbone} trained on {len(files)} pictures, champion now: {fitted.card.version} "
         f"({seconds:.1f} s)",
         highlight=False,
+        soft_wrap=True,
     )
     return fitted
 
@@ -200,6 +201,7 @@ def _report_alerts(resources: Resources) -> None:
         messages.print(
             "  It would go to mail, Slack, Teams or a webhook: set CASTING_ALERT_URLS (deployments/ALERTS.md).",
             highlight=False,
+            soft_wrap=True,
         )
 
 

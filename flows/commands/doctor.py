@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from rich.markup import escape
 
 from flows.commands.console import messages, plain_errors
 
@@ -20,6 +21,6 @@ def doctor() -> None:
         finding = check(settings)
         ill += not finding.well
         mark = "[green]ok  [/]" if finding.well else "[bold red]FAIL[/]"
-        messages.print(f"{mark}  {name:<9} {finding.text}", highlight=False, soft_wrap=True)
+        messages.print(f"{mark}  {name:<9} {escape(finding.text)}", highlight=False, soft_wrap=True)
     if ill:
         raise typer.Exit(code=1)

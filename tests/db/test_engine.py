@@ -93,7 +93,7 @@ def test_an_address_that_cannot_be_used_is_refused_without_being_quoted(address,
 def test_an_unreachable_database_is_named_without_its_password(closed_port, address):
     url = database_url(address.format(password=PASSWORD, port=closed_port))
     engine = make_engine(url)
-    with pytest.raises(DatabaseUnavailable, match=r"No connection to postgresql\+psycopg://u:\*\*\*@.*/d") as refused:
+    with pytest.raises(DatabaseUnavailable, match=r"No connection to postgresql://u@.*/d.*: .*[.?] Check") as refused:
         check_connection(engine)
     assert "Check that Postgres runs and the address is right" in str(refused.value)
     assert PASSWORD not in told(refused.value) + repr(engine)

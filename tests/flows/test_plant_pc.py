@@ -13,7 +13,11 @@ import yaml
 from flows.bring_up import run
 from flows.errors import ServiceFailed, UnsafeAddress
 from flows.plant_pc import PlantPC
+from flows.plant_status import look
+from flows.running import ProcessMark
 from flows.settings import configure_prefect, load_settings
+from tests.flows.test_running import running
+from tests.prefect_server import free_port
 
 
 @pytest.fixture
@@ -55,10 +59,25 @@ def test_a_taken_port_is_named_before_anything_is_started(pc, tmp_path):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(ServiceFailed, match=f"127.0.0.1:{port} .*set CASTING_PREFECT_PORT"):
+        with pytest.raises(ServiceFailed, match=f"127.0.0.1:{port} .*Another program.*set CASTING_PREFECT_PORT"):
             try_to_run(pc(CASTING_PREFECT_PORT=str(port)))
     assert not (tmp_path / "home" / "postgres").exists()
     assert not (tmp_path / "home" / "up.json").exists()
+
+
+def test_an_address_of_another_machine_is_not_taken_for_a_port_in_use(pc):
+    with pytest.raises(ServiceFailed, match=r"at 192.0.2.7:4200 .*Set CASTING_PREFECT_HOST to an address of this"):
+        try_to_run(pc(CASTING_PREFECT_HOST="192.0.2.7", CASTING_PREFECT_AUTH="plant:s3cret"))
+
+
+def test_status_asks_the_server_of_the_casting_up_that_runs_whatever_port_this_shell_has_set(pc):
+    plant = pc(CASTING_PREFECT_PORT="4298")
+    plant.home.mkdir(parents=True)
+    port = free_port()
+    up = running(ProcessMark.mine()).model_copy(update={"api_url": f"http://127.0.0.1:{port}/api"})
+    up.write(plant.home)
+    (server,) = [check for check in look(plant.settings).checks if check.name == "Prefect server"]
+    assert server.text == f"http://127.0.0.1:{port}/api does not answer"
 
 
 def test_every_service_gets_the_home_as_an_absolute_path_and_the_password_only_in_its_environment(pc, monkeypatch):
@@ -87,8 +106,6 @@ def test_a_prefect_server_of_the_plants_own_is_used_instead_of_one_of_ours(pc):
 def test_commands_use_the_server_of_a_casting_up_on_their_home(pc, monkeypatch):
     import os
 
-    from tests.flows.test_running import ProcessMark, running
-
     plant = pc()
     plant.home.mkdir(parents=True)
     written = running(ProcessMark.mine()).model_copy(update={"api_url": "http://127.0.0.1:4299/api"})
@@ -114,6 +131,13 @@ def test_the_plants_times_go_into_the_deployments(pc, monkeypatch):
     schedules = {f"{d['name']}": s for d in plan["deployments"] for s in d.get("schedules", ())}
     assert schedules["hourly"]["cron"] == "20 6-22 * * *"
     assert {schedule["timezone"] for schedule in schedules.values()} == {"Europe/Berlin"}
+
+
+def test_times_that_are_no_cron_expression_are_named_with_their_setting(pc):
+    from flows import deployments
+
+    with pytest.raises(ServiceFailed, match=r"CASTING_SCORE_CRON is 'every hour', which is no cron.* such as 5 \* "):
+        deployments.planned(pc(CASTING_SCORE_CRON="every hour").settings)
 
 
 def test_every_deployment_names_a_pool_and_queue_that_are_made_and_a_flow_that_exists():
