@@ -47,7 +47,7 @@ class PlantPC:
     @property
     def api_url(self) -> str:
         """Where programs reach Prefect."""
-        return self.found_at or given_prefect_server() or self._own_api_url
+        return given_prefect_server() or self.found_at or self._own_api_url
 
     @property
     def ui_url(self) -> str:
