@@ -1,6 +1,7 @@
 """Design of CUSUM limits: what false-alarm rate to promise, and the limit that keeps the promise, solved exactly.
 
-The run length that belongs to a limit is solved in `run_length`, for independent parts and for those of one batch.
+The run length that belongs to a limit is solved in `run_length`, for independent parts and for those of one batch, and
+the limit for a run length in `alarm_limits`.
 """
 
 import math
@@ -10,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from casting_core.alarm_limits import near_limit, near_limit_size, smallest_limit
 from casting_core.alarms import CusumDesign
 from casting_core.errors import InvalidInput
 from casting_core.rates import proper_rate
@@ -146,7 +148,7 @@ def finish_design(
 ) -> CusumDesign:
     """Set the limits of a draft whose parts have the given distribution of weights. Raises as `design_cusum`.
 
-    `quick` is for designs that somebody waits for: their ARL0 is met to within 1 % (`RunLengthChain.near_limit_for`).
+    `quick` is for designs that somebody waits for: their ARL0 is met to within 1 % (`alarm_limits.near_limit`).
     Where even that would take long, the limit for independent parts is scaled by how much slower high values get rare
     among correlated ones, which keeps the ARL0 with a limit that is up to half as large again.
     """
@@ -154,11 +156,11 @@ def finish_design(
         if not 1 < value <= LARGEST_ARL:
             raise InvalidInput(f"{name} is an average number of parts from 1 to {LARGEST_ARL:g}, got {value!r}")
     climbs = RunLengthChain(distribution=distribution, rate=draft.baseline, icc=icc, batch=batch)
-    limit, achieved = _quick_limit(climbs, arl0) if quick else climbs.limit_for(arl0)
+    limit, achieved = _quick_limit(climbs, arl0) if quick else smallest_limit(climbs, arl0)
     waiting = replace(distribution, weights=-distribution.weights)
     recoveries = RunLengthChain(distribution=waiting, rate=draft.climb, icc=icc, batch=batch)
     recovery_limit, _ = _quick_limit(recoveries, recovery_arl)
-    decay = min(climbs.decay_rate(), recoveries.decay_rate())
+    decay = min(climbs.decay_rate, recoveries.decay_rate)
     return replace(
         draft,
         limit=limit,
@@ -171,8 +173,8 @@ def finish_design(
 
 
 def _quick_limit(chain: RunLengthChain, arl: float) -> tuple[int, float]:
-    if chain.size_for(arl) <= _LARGEST_CARRIED:
-        return chain.near_limit_for(arl)
+    if near_limit_size(chain, arl) <= _LARGEST_CARRIED:
+        return near_limit(chain, arl)
     independent = replace(chain, icc=0.0)
-    scaled = independent.limit_for(arl)[0] * independent.decay_rate() / chain.decay_rate()
+    scaled = smallest_limit(independent, arl)[0] * independent.decay_rate / chain.decay_rate
     return math.ceil(scaled), arl

@@ -8,23 +8,12 @@ Castings of one batch (a melt, a mould, an hour) share their fate: the rate of a
 with the intra-class correlation icc (beta-binomial counts). The run length is then that of a chain from batch to batch
 whose transition is the mean over the Beta distribution of Q(p)^batch, a polynomial in p that Gauss-Jacobi quadrature
 integrates; the nodes used and the iterative solver leave a relative error below 1e-3.
-
-Solving that chain at the limit of a fleet's budget takes a tenth of a second up to many. `near_limit_for` solves it at
-two low limits instead and carries the run length from there: between its ends, L = 1 + T L is solved by
-
-    L(limit) = a * exp(theta * limit) - limit / drift - c,
-
-theta being the decay rate and drift the fall of the statistic per part, both known exactly (Siegmund 1985, "Sequential
-Analysis", gives a and c for Brownian motion; here the two solutions give them). It is within 1 % of the run length of
-the whole chain (tests compare), and up to a hundred times as fast.
 """
 
 import functools
 import math
 import operator
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +26,12 @@ from casting_core.alarms import CusumDesign
 from casting_core.errors import InvalidInput
 from casting_core.rates import NEGLIGIBLE_ICC
 
-_LEAP = 0.16  # expected defectives in one step of the chain: about the cheapest
+_MOST_SUMS = 20  # different sums of the weights of one step of the chain: about the cheapest
 _SMALL_BATCH = 40  # parts up to which the transition over a batch is solved directly
 _SOLVER_TOLERANCE = 1e-3
 _LARGEST_CHAIN = 400_000  # states times quadrature nodes: some ten seconds
-_CORRECTIONS = 4
-_SURE_STEP = 0.9  # a limit that overshoots by less, in grid units, is taken for the smallest
-# Limits that run lengths are carried from, in units of 1 / theta, or of what the statistic falls in a batch if that is
-# more: what is left of the chain's start there is below 1 %.
-_CARRIED_FROM = (3.0, 4.0)
-_FAR = 6.0  # from a limit of so many 1 / theta on, the offset c is nothing beside the run length
-_SHORT_WAY = 0.1  # in units of 1 / theta: so far a run length is carried from one solution alone
+# The weights of so many parts, as a share, may be gathered in one; on a coarse grid as many for each of its units.
+_FEW_IN_REVIEW, _FEW_A_UNIT = 0.05, 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +60,29 @@ class WeightDistribution:
         values, which = np.unique(weights, return_inverse=True)
         masses = (np.bincount(which, mass) / mass.sum() for mass in (sound, defective))
         return cls(weights=values, sound=next(masses), defective=next(masses))
+
+    def gathered(self) -> "WeightDistribution":
+        """Gather the weights of parts in review, if those are few, in one.
+
+        Both distributions keep their sum, mean and variance, for which the masses of the first weight and the last give
+        way too. The weights must rise or fall.
+        """
+        inner = slice(1, -1)
+        few = min(_FEW_IN_REVIEW, _FEW_A_UNIT * float(np.ptp(self.weights)))
+        if np.count_nonzero(self.sound[inner]) <= 1 or self.sound[inner].sum() > few:
+            return self
+        # Seen from the weight of sound parts. Where no sound part has the other outer weight, none gets a negative mass
+        # there.
+        away = self.weights - self.weights[self.sound.argmax()]
+        pull = self.sound[inner] * away[inner]
+        middle = int(pull @ away[inner] / pull.sum()) or int(np.sign(pull.sum()))
+        kept = np.array([away[0], middle, away[-1]])
+        shares = np.linalg.solve(*(np.vander(each, 3, increasing=True).T.astype(float) for each in (kept, away)))
+        return WeightDistribution(
+            weights=kept + self.weights[self.sound.argmax()],
+            sound=shares @ self.sound,
+            defective=shares @ self.defective,
+        )
 
 
 def average_run_length(
@@ -117,80 +124,12 @@ class RunLengthChain:
             return self._independent_run_length(limit)
         return self._batched_run_length(limit, rates, shares)
 
-    def limit_for(self, target: float) -> tuple[int, float]:
-        """Smallest limit whose run length is at least `target`, and that run length.
-
-        Correlated batches are dearer to solve: there the limit may be one unit beyond the smallest.
-        """
-        correlated, decay = self.nodes > 1, self.decay_rate()
-        limit = self._first_guess(target)
-        if correlated and self._low_limits()[-1] < limit:
-            limit, _ = self._carry(self._low_limits(), target)
-        fails, holds, achieved = 0, 0, math.inf
-        seen: dict[int, float] = {}
-        while holds - fails != 1:
-            seen[limit] = math.log(self.run_length(limit) / target)
-            if seen[limit] >= 0:
-                holds, achieved = limit, target * math.exp(seen[limit])
-            else:
-                fails = limit
-            slope = (seen[holds] - seen[fails]) / (holds - fails) if fails and holds else decay
-            step = -seen[limit] / slope
-            if correlated and holds == limit and step > -_SURE_STEP:
-                break
-            limit = max(fails + 1, min(limit + math.ceil(step), holds - 1 if holds else sys.maxsize))
-        return holds, achieved
-
-    def near_limit_for(self, target: float) -> tuple[int, float]:
-        """Give the limit for a run length of `target` to within 1 % of it, and its run length, in little time.
-
-        Exact for independent parts, and where the limit is too low to be carried to.
-        """
-        if self.nodes == 1 or self._first_guess(target) * self.decay_rate() < _FAR:
-            return self.limit_for(target)
-        if self._low_limits()[-1] < self._first_guess(target):
-            return self._carry(self._low_limits(), target)
-        limit, achieved = self._first_guess(target), 0.0
-        moved = math.inf
-        while moved > _SHORT_WAY:
-            before = limit
-            limit, achieved = self._carry((before,), target)
-            moved = abs(limit - before) * self.decay_rate()
-        return limit, achieved
-
-    def size_for(self, target: float) -> int:
-        """Entries of the largest chain that `near_limit_for` solves: what its time is proportional to."""
-        largest = min(self._low_limits()[-1], self._first_guess(target)) if self.nodes > 1 else 1
-        return largest * self.nodes * int(self.distribution.weights.size)
-
-    def _low_limits(self) -> tuple[int, int]:
-        reach = max(1 / self.decay_rate(), self.batch * self._drift())
-        near, far = (math.ceil(times * reach) for times in _CARRIED_FROM)
-        return near, max(near + 1, far)
-
-    def _carry(self, limits: Sequence[int], target: float) -> tuple[int, float]:
-        """Solve at one or two limits, and carry the run length from there to the target."""
-        decay, drift = self.decay_rate(), self._drift()
-        lengths = [self.run_length(limit) + limit / drift for limit in limits]
-        growth, offset = lengths[-1] / math.exp(decay * limits[-1]), 0.0
-        if len(limits) > 1:
-            growth = (lengths[1] - lengths[0]) / (math.exp(decay * limits[1]) - math.exp(decay * limits[0]))
-            offset = growth * math.exp(decay * limits[0]) - lengths[0]
-        limit = 0.0
-        for _ in range(_CORRECTIONS):
-            limit = math.log(max(1.0, (target + limit / drift + offset) / growth)) / decay
-        whole = max(1, math.ceil(limit))
-        return whole, growth * math.exp(decay * whole) - whole / drift - offset
-
-    def _first_guess(self, target: float) -> int:
-        """Run lengths grow as exp(decay * limit) / (decay * drift), so that few corrections are needed."""
-        independent = replace(self, icc=0.0)
-        return max(1, round(math.log1p(target * self._drift() * independent.decay_rate()) / self.decay_rate()))
-
-    def _drift(self) -> float:
+    @functools.cached_property
+    def drift(self) -> float:
         """How far the statistic falls in a part, on average and away from 0."""
         return -float(self.distribution.at(self.rate) @ self.distribution.weights)
 
+    @functools.cached_property
     def decay_rate(self) -> float:
         """Positive root of E[exp(theta * sum of a batch's weights)] = 1: how fast high values get rare, per unit."""
         rates, shares = self._rates()
@@ -231,17 +170,24 @@ class RunLengthChain:
             order, short = order[::-1], far
         # Long steps lie above the diagonal now. With each equation in the row of the state that its short step ends in,
         # the matrix is all but triangular, and its factors stay sparse.
-        system = (sparse.eye_array(limit) - self._kernel(limit, self.rate)).tocsr()
+        system = (sparse.eye_array(limit) - self._kernel(limit, np.array([self.rate]))).tocsr()
         system = system[np.roll(order, -short)][:, order].tocsc()
         lengths = splu(system, permc_spec="NATURAL", diag_pivot_thresh=0.1).solve(np.ones(limit))
         return float(lengths[order[0]])
 
-    def _kernel(self, limit: int, rate: float) -> sparse.csr_array:
-        """Transition probabilities of one part among the states 0 ... limit - 1, shape [limit, limit]."""
-        masses = self.distribution.at(rate)
+    def _kernel(self, limit: int, rates: NDArray[np.float64]) -> sparse.csr_array:
+        """Transition probabilities of one part among the states 0 ... limit - 1, in a block for each of the rates.
+
+        Shape [rates * limit, rates * limit]; where several weights lead to one state, it has several entries.
+        """
+        masses = np.stack([self.distribution.at(float(rate)) for rate in rates])
         after = np.maximum(np.arange(limit)[:, None] + self.distribution.weights, 0)
-        rows, columns = np.nonzero((after < limit) & (masses > 0))
-        return sparse.csr_array((masses[columns], (rows, after[rows, columns])), shape=(limit, limit))
+        possible = (masses > 0)[:, None, :] & (after < limit)
+        columns = np.broadcast_to(after + limit * np.arange(rates.size)[:, None, None], possible.shape)[possible]
+        ends = np.cumsum(possible.sum(axis=2).ravel())
+        entries = np.broadcast_to(masses[:, None, :], possible.shape)[possible]
+        pointers = np.concatenate([[0], ends]).astype(np.int32)
+        return sparse.csr_array((entries, columns.astype(np.int32), pointers), shape=(ends.size, ends.size))
 
     def _batched_run_length(self, limit: int, rates: NDArray[np.float64], shares: NDArray[np.float64]) -> float:
         """Solve L = parts + T L, `parts` being those expected in a batch and T the transition over a batch."""
@@ -251,35 +197,53 @@ class RunLengthChain:
                 f"batches correlated by {self.icc:g} at the rate {self.rate:g} need too large a chain: {remedy}"
             )
         few = self.batch <= _SMALL_BATCH
-        leap = sparse.block_diag([self._kernel(limit, float(rate)) for rate in rates], format="csr")
-        # By powers of two up to about the cheapest; the more weights there are, the sooner powers fill up.
-        longest = self.batch if few else _LEAP / self.rate / (self.distribution.weights.size - 1)
-        steps = _steps(leap, parts=self.batch, longest=longest)
-        parts = np.zeros(leap.shape[0])
+        steps = _steps(
+            self._kernel(limit, rates),
+            parts=self.batch,
+            longest=self.batch if few else _longest_step(self.distribution.weights.size),
+        )
+        parts = np.zeros(limit * rates.size)
         for step, spent in steps:
             parts = spent + step @ parts
-        fold = sparse.kron(shares[None, :], sparse.eye_array(limit), format="csr")
+
+        def over_rates(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            mean: NDArray[np.float64] = shares @ values.reshape(rates.size, limit)
+            return mean
+
         if few:
             # One batch moves the statistic so little that the iteration would not settle, and the transition is sparse.
-            whole = functools.reduce(operator.matmul, (step for step, _ in steps))
-            whole = fold @ whole @ sparse.kron(np.ones((rates.size, 1)), sparse.eye_array(limit))
-            return float(splu((sparse.eye_array(limit) - whole).tocsc()).solve(fold @ parts)[0])
+            whole = _folded(functools.reduce(operator.matmul, (step for step, _ in steps)), shares)
+            return float(splu((sparse.eye_array(limit) - whole).tocsc()).solve(over_rates(parts))[0])
 
         def less_transition(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
             values = np.tile(lengths, rates.size)
             for step, _ in steps:
                 values = step @ values
-            after: NDArray[np.float64] = lengths - fold @ values
+            after: NDArray[np.float64] = lengths - over_rates(values)
             return after
 
         system = LinearOperator((limit, limit), matvec=less_transition, dtype=np.float64)
-        lengths, failed = gmres(system, fold @ parts, rtol=_SOLVER_TOLERANCE, restart=200, maxiter=2)
+        lengths, failed = gmres(system, over_rates(parts), rtol=_SOLVER_TOLERANCE, restart=200, maxiter=2)
         if failed:
             raise InvalidInput(f"the run length at limit {limit} with correlated batches does not settle: {remedy}")
         return float(lengths[0])
 
 
-def _steps(leap: sparse.csr_array, *, parts: int, longest: float) -> list[tuple[sparse.csr_array, NDArray[np.float64]]]:
+def _folded(transition: sparse.csr_array, shares: NDArray[np.float64]) -> sparse.csr_array:
+    """Give the mean of a transition, a block for each rate, over the rates."""
+    one = sparse.eye_array(transition.shape[0] // shares.size)
+    return sparse.kron(shares[None, :], one, format="csr") @ transition @ sparse.kron(np.ones((shares.size, 1)), one)
+
+
+def _longest_step(weights: int) -> int:
+    """How many parts to take in one step, a power of two: the matrices of longer ones fill up."""
+    longest = 1
+    while math.comb(2 * longest + weights - 1, weights - 1) <= _MOST_SUMS:
+        longest *= 2
+    return longest
+
+
+def _steps(leap: sparse.csr_array, *, parts: int, longest: int) -> list[tuple[sparse.csr_array, NDArray[np.float64]]]:
     """Cut a batch into steps of the chain of one part, `leap`, each with the parts expected to be spent in it."""
     spent, size, left = np.ones(leap.shape[0]), 1, parts
     steps = []

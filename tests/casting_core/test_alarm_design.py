@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -179,6 +180,7 @@ def test_rates_of_0_and_1_have_run_lengths():
 
 
 REVIEW = ((0.35, 0.002), (0.45, 0.001), (0.55, 0.0008), (0.65, 0.0005))
+ALL_OF_REVIEW = tuple((tenth / 10 + 0.05, 0.004 / (1 + tenth)) for tenth in range(10))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +195,9 @@ REVIEW = ((0.35, 0.002), (0.45, 0.001), (0.55, 0.0008), (0.65, 0.0005))
         {"rate": 0.02, "ratio": 2.0, "icc": 0.02, "batch": 200},
         {"rate": 0.005, "ratio": 2.0, "icc": 0.001, "batch": 20},
         {"rate": 0.02, "ratio": 2.0, "icc": 0.01, "batch": 2},
+        {"rate": 0.01, "ratio": 2.0, "icc": 0.005, "batch": 200, "review": ALL_OF_REVIEW},
+        {"rate": 0.1, "ratio": 3.0, "icc": 0.003, "batch": 200},
+        {"rate": 0.2, "ratio": 3.0, "icc": 0.002, "batch": 4, "review": REVIEW},
     ],
 )
 @pytest.mark.parametrize("arl0", [5e4, 1e7])
@@ -204,6 +209,33 @@ def test_designs_that_somebody_waits_for_promise_what_the_whole_chain_gives(char
     assert exact == pytest.approx(design.arl0, rel=0.01)
     assert exact > arl0 * 0.99
     assert average_run_length(distribution, limit=design.limit - 2, **hours) < arl0 * 1.01
+
+
+def test_recovery_limits_that_somebody_waits_for_keep_their_run_length():
+    design = design_chart(rate=0.02, ratio=2.0, icc=0.005, batch=200, arl0=1e6, review=ALL_OF_REVIEW)
+    _, distribution = draft_chart(0.02, 2.0, ALL_OF_REVIEW)
+    waiting = replace(distribution, weights=-distribution.weights)
+    hours = {"rate": 0.04, "icc": 0.005, "batch": 200}
+    assert average_run_length(waiting, limit=design.recovery_limit, **hours) > 20_000 * 0.99
+    assert average_run_length(waiting, limit=design.recovery_limit - 2, **hours) < 20_000 * 1.01
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_gathered_weights_keep_the_mean_and_the_spread_of_sound_and_of_defective_parts(sign):
+    _, distribution = draft_chart(0.02, 2.0, ALL_OF_REVIEW)
+    distribution = replace(distribution, weights=sign * distribution.weights)
+    gathered = distribution.gathered()
+    assert len(gathered.weights) == 3 < len(distribution.weights)
+    for before, after in ((distribution.sound, gathered.sound), (distribution.defective, gathered.defective)):
+        for power in (0, 1, 2):
+            assert after @ gathered.weights**power == pytest.approx(before @ distribution.weights**power)
+    assert (np.array([gathered.at(rate) for rate in (0, 1e-6, 0.02, 0.5, 0.9)]) >= -1e-15).all()
+
+
+@pytest.mark.parametrize("review", [(), ((0.5, 0.003),), ((0.3, 0.06), (0.6, 0.02))])
+def test_few_weights_and_those_of_many_parts_are_left_as_they_are(review):
+    _, distribution = draft_chart(0.1, 2.0, review)
+    assert distribution.gathered() is distribution
 
 
 def test_where_a_chain_is_too_large_the_promise_is_kept_with_a_higher_limit(monkeypatch):
