@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,11 @@ from db.schema import maintenance_window, model, stream_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from sqlalchemy import Connection
 
+_MICROSECONDS_PER_DAY = 86_400_000_000
 _SECONDS_TO_2000 = 946_684_800
 # A hash join of a day's pictures must not spill; taken for the transaction only.
 _WORK_MEM = "64MB"
@@ -125,20 +127,41 @@ def read_verdicts(
     The result's `line` is the index in `lines`; times count from the Unix epoch; `attributes` are those of the given
     keys. Needs some 100 bytes a picture.
     """
-    parameters = {"lines": list(lines), "since": since, "until": until, "keys": list(keys)}
-    row = connection.execute(load("verdicts_to_watch"), parameters).one()
-    return Verdicts(
+    row = connection.execute(load("verdicts_to_watch"), {"lines": list(lines), "since": since, "until": until}).one()
+    verdicts = Verdicts(
         line=_numbers(row.line, ">i2") - 1,
         captured_at=_numbers(row.captured_at, ">i8") + _SECONDS_TO_2000 * 1_000_000,
         outcome=_numbers(row.outcome, "|u1"),
         p_defective=_numbers(row.p_defective, ">f8"),
         part_id=_texts(row.part_id, row.line),
-        attributes=_texts(row.attributes, row.line),
+        attributes=np.zeros(len(row.line or b"") // 2, dtype="S1"),
         model_id=_numbers(row.model_id, ">i8"),
         key=_numbers(row.key, ">i8"),
         image_id=_numbers(row.image_id, ">i8"),
         rank=_numbers(row.rank, ">i8"),
     )
+    if not keys:
+        return verdicts
+    first, last = (moment.astimezone(UTC).date() for moment in (since, until))
+    known = _attributes(connection, lines, keys, first=first, last=last)
+    days = verdicts.captured_at // _MICROSECONDS_PER_DAY
+    places = zip(verdicts.line.tolist(), days.tolist(), verdicts.part_id.tolist(), strict=True)
+    return replace(verdicts, attributes=np.array([known.get(place, b"") for place in places], dtype=np.bytes_))
+
+
+def _attributes(
+    connection: Connection, lines: Sequence[str], keys: Sequence[str], *, first: date, last: date
+) -> dict[tuple[int, int, bytes], bytes]:
+    """What is known of parts, by line (its index), day (since the epoch) and part."""
+    parameters = {"lines": list(lines), "keys": list(keys), "first": first, "last": last}
+    row = connection.execute(load("attributes_to_watch"), parameters).one()
+    places = zip(
+        (_numbers(row.line, ">i2") - 1).tolist(),
+        _numbers(row.day, ">i4").tolist(),
+        _texts(row.part_id, row.line).tolist(),
+        strict=True,
+    )
+    return dict(zip(places, _texts(row.attributes, row.line).tolist(), strict=True))
 
 
 def write_states(connection: Connection, states: Sequence[StoredState]) -> None:

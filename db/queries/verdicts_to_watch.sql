@@ -1,17 +1,9 @@
 -- Every verdict and quarantined picture of some lines in a stretch of time, a column a value: a million of them are a
 -- few strings of bytes this way, and numpy reads those as they are. Which verdict of a picture counts, which picture
 -- of a part, and in which order parts were made, is decided in casting_core/production.py by `key`, `image_id` and
--- `rank` (the champion's verdict, else the newest). What else is known of a part comes as `key=value` with a unit separator
--- after each, for the keys asked for.
+-- `rank` (the champion's verdict, else the newest).
 -- Times are in microseconds since 2000, everything in network byte order.
-WITH known AS (
-    SELECT day, line, part_id, string_agg(key || '=' || value || chr(31), '' ORDER BY key) AS attributes
-    FROM part_attribute
-    WHERE cardinality(CAST(:keys AS text[])) > 0 AND key = ANY (:keys) AND line = ANY (:lines)
-      AND day >= (CAST(:since AS timestamptz) AT TIME ZONE 'UTC')::date
-      AND day <= (CAST(:until AS timestamptz) AT TIME ZONE 'UTC')::date
-    GROUP BY day, line, part_id
-), seen AS (
+WITH seen AS (
     SELECT
         image.line, image.captured_at, image.part_id, image.uri, image.image_id, verdict.p_defective, verdict.model_id,
         CASE verdict.verdict WHEN 'ok' THEN '\x00'::bytea WHEN 'review' THEN '\x01' ELSE '\x02' END AS outcome,
@@ -30,17 +22,14 @@ WITH known AS (
       AND quarantine.captured_at >= :since AND quarantine.captured_at < :until
 )
 SELECT
-    string_agg(int2send(CAST(array_position(:lines, seen.line) AS smallint)), '') AS line,
+    string_agg(int2send(CAST(array_position(:lines, line) AS smallint)), '') AS line,
     string_agg(timestamptz_send(captured_at), '') AS captured_at,
     string_agg(outcome, '') AS outcome,
     string_agg(float8send(p_defective), '') AS p_defective,
     -- No text holds a zero byte.
-    string_agg(convert_to(seen.part_id, 'UTF8'), '\x00') AS part_id,
-    string_agg(convert_to(coalesce(attributes, ''), 'UTF8'), '\x00') AS attributes,
+    string_agg(convert_to(part_id, 'UTF8'), '\x00') AS part_id,
     string_agg(int8send(model_id), '') AS model_id,
     string_agg(int8send(hashtextextended(uri, 0)), '') AS key,
     string_agg(int8send(image_id), '') AS image_id,
     string_agg(timestamptz_send(rank), '') AS rank
 FROM seen
-LEFT JOIN known
-    ON known.day = (captured_at AT TIME ZONE 'UTC')::date AND known.line = seen.line AND known.part_id = seen.part_id
