@@ -21,6 +21,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
 # Averages over a picture this small hold no sensor noise, so what contrast is left is the scene's.
 _CONTRAST_SIDE = 32
+_ROWS_ACROSS_THE_MIDDLE = range(14, 18)
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -120,10 +121,26 @@ def _decode(image: Image.Image, gate: ImageGate, decoding: Decoding) -> Image.Im
         raise
     except Exception as error:  # noqa: BLE001 - decoders of hostile bytes raise anything
         return _undecodable(error)
-    low, high = pixels.convert("L").resize((_CONTRAST_SIDE, _CONTRAST_SIDE), Image.Resampling.BOX).getextrema()
-    if high - low < gate.min_contrast:  # type: ignore[operator]
-        return Rejection(reason="blank", detail=f"grey levels from {low} to {high} only; is the lens covered?")
-    return pixels
+    return _check_contrast(pixels, gate) or pixels
+
+
+def _check_contrast(pixels: Image.Image, gate: ImageGate) -> Rejection | None:
+    # A part of the rows first: where they show enough, the others need not be averaged.
+    for rows in (_ROWS_ACROSS_THE_MIDDLE, range(_CONTRAST_SIDE)):
+        low, high = _grey_levels(pixels, rows)
+        if high - low >= gate.min_contrast:
+            return None
+    return Rejection(reason="blank", detail=f"grey levels from {low} to {high} only; is the lens covered?")
+
+
+def _grey_levels(pixels: Image.Image, rows: range) -> tuple[int, int]:
+    """Lowest and highest grey level in some rows of a picture that is made 32 x 32."""
+    row = pixels.height / _CONTRAST_SIDE
+    strip = (0, row * rows.start, pixels.width, row * rows.stop)
+    grey = pixels if pixels.mode == "L" else pixels.convert("L")
+    small = grey.resize((_CONTRAST_SIDE, len(rows)), Image.Resampling.BOX, box=strip)
+    extremes: tuple[int, int] = small.getextrema()  # type: ignore[assignment]
+    return extremes
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:

@@ -122,6 +122,22 @@ def test_the_limits_of_the_gate_are_its_settings():
     assert pixels(encode(faint), min_contrast=6).max() == 106
 
 
+@pytest.mark.parametrize("rows", [slice(0, 32), slice(32, 64), slice(64, 96)])
+def test_contrast_anywhere_in_a_picture_is_enough(rows):
+    dark = np.zeros((96, 96), np.uint8)
+    dark[rows, 40:60] = 200
+    assert pixels(encode(dark)).max() == 200
+
+
+@pytest.mark.parametrize("size", [(64, 64), (256, 256), (97, 211), (333, 65)])
+def test_the_least_contrast_is_that_of_the_whole_picture_made_small(size):
+    noise = np.random.default_rng(size[0]).normal(100, 9, size).astype(np.uint8)
+    low, high = Image.fromarray(noise).resize((32, 32), Image.Resampling.BOX).getextrema()
+    assert pixels(encode(noise), min_contrast=high - low).shape[:2] == size
+    rejection = read(encode(noise), min_contrast=high - low + 1)
+    assert rejection == Rejection(reason="blank", detail=f"grey levels from {low} to {high} only; is the lens covered?")
+
+
 @pytest.mark.parametrize("kind", ["jpeg", "progressive jpeg", "png", "bmp", "tiff", "16-bit png"])
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
 def test_a_file_cut_short_is_truncated(kind, share):
