@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import fsspec
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 ObjectVersion = tuple[str, str]
 
 REQUESTS_IN_FLIGHT = 32
+# A disk of this machine answers sooner than a thread is told to ask: few threads, many files for each. Shares that are
+# mounted answer slowly, so one thread would not do.
+_DISK_READERS = 8
+_FILES_AT_A_TIME = 16
 # Several chunks are fetched at a time. botocore opens ten connections, and every further request would wait for one.
 _CONNECTIONS = 4 * REQUESTS_IN_FLIGHT
 # Libraries whose errors mean that a request did not come through.
@@ -229,6 +233,16 @@ class LocalStore(ObjectStore):
 
     def _root_is_just_empty(self, error: Exception) -> bool:  # noqa: ARG002
         return False
+
+    def fetch(self, objects: Sequence[ObjectVersion]) -> dict[ObjectVersion, bytes | Rejection]:
+        """As ObjectStore.fetch, a handful of files at a time."""
+        handfuls = [objects[start : start + _FILES_AT_A_TIME] for start in range(0, len(objects), _FILES_AT_A_TIME)]
+        with ThreadPoolExecutor(max_workers=_DISK_READERS) as pool:
+            read = chain.from_iterable(pool.map(self._fetch_each, handfuls))
+            return dict(zip(objects, read, strict=True))
+
+    def _fetch_each(self, objects: Sequence[ObjectVersion]) -> list[bytes | Rejection]:
+        return [self._fetch_one(each) for each in objects]
 
     # fsspec describes a link itself instead of the picture or folder that it leads to.
     def _entries(self, path: str) -> list[dict[str, Any]]:

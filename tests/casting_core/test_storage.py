@@ -230,6 +230,19 @@ def test_objects_that_are_gone_or_overwritten_are_told_apart_from_the_others(pla
     assert store.fetch([(uri, new)]) == {(uri, new): b"another picture"}
 
 
+def test_each_of_many_files_gets_its_own_bytes(tmp_path):
+    place = LocalPlace(tmp_path)
+    for number in range(70):
+        place.put(f"line/{number:02d}.jpg", b"%d" % number)
+    store = place.open()
+    wanted = versions(store)
+    place.delete("line/33.jpg")
+    fetched = {uri: outcome for (uri, _), outcome in store.fetch(wanted).items()}
+    assert len(fetched) == 70
+    assert fetched.pop(store.uri("line/33.jpg")).reason == "missing"
+    assert all(content == b"%d" % int(uri[-6:-4]) for uri, content in fetched.items())
+
+
 def test_an_unchanged_object_keeps_its_etag(place):
     place.put("line/1.jpg", b"1")
     assert versions(place.open()) == versions(place.open())
