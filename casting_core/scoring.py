@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
@@ -32,6 +34,10 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 # From uint8 pictures [B, C, S, S] on the scorer's device to logits [B, 2].
 Engine = Callable[[torch.Tensor], torch.Tensor]
 Key = TypeVar("Key")
+Item = TypeVar("Item")
+
+# Handing pictures to a thread one by one takes as long as a fifteenth of decoding them.
+_DECODED_AT_A_TIME = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +89,11 @@ class Scorer:
         """Prepare many files, on all cores, in the order given."""
         clock = clock or StageClock()
 
-        def prepare_one(content: bytes | Rejection) -> NDArray[np.uint8] | Rejection:
+        def prepare_some(some: Sequence[bytes | Rejection]) -> list[NDArray[np.uint8] | Rejection]:
             with clock.measure("decode"):
-                return self.prepare(content)
+                return [self.prepare(content) for content in some]
 
-        return list(self._decoders.map(prepare_one, contents))
+        return list(chain.from_iterable(self._decoders.map(prepare_some, _slices(list(contents), _DECODED_AT_A_TIME))))
 
     def prepare(self, content: bytes | Rejection) -> NDArray[np.uint8] | Rejection:
         """Decode one file into the network's square, uint8 [C, S, S], or say why it cannot be judged."""
@@ -99,14 +105,22 @@ class Scorer:
     def predict(self, pictures: Sequence[NDArray[np.uint8]], *, clock: StageClock | None = None) -> list[float]:
         """Calibrated p_defective for each prepared picture [C, S, S], in batches of at most `batch_size`."""
         clock = clock or StageClock()
-        batches = [pictures[start : start + self.batch_size] for start in range(0, len(pictures), self.batch_size)]
 
         def run_one(batch: Sequence[NDArray[np.uint8]]) -> list[float]:
             # In here, so that waiting for a free stream does not count.
             with clock.measure("forward"):
                 return self._run(batch)
 
-        return [p for ps in self._forward.map(run_one, batches) for p in ps]
+        return list(chain.from_iterable(self._forward.map(run_one, self._batches(pictures))))
+
+    def _batches(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Sequence[NDArray[np.uint8]]]:
+        """Full batches for one stream; for several equal ones, as many for each, so that none waits for another."""
+        if self.streams == 1:
+            return _slices(pictures, self.batch_size)
+        rounds = math.ceil(len(pictures) / (self.batch_size * self.streams))
+        parts = min(rounds * self.streams, len(pictures))
+        ends = [len(pictures) * part // parts for part in range(parts + 1)] if parts else []
+        return [pictures[start:end] for start, end in pairwise(ends)]
 
     def _run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
         probabilities = self._try(pictures)
@@ -140,6 +154,10 @@ class Scorer:
 
     def _prediction(self, p_defective: float) -> Prediction:
         return Prediction(p_defective=p_defective, verdict=self.card.thresholds.verdict(p_defective))
+
+
+def _slices(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def load_scorer(artifact: Artifact, *, device: DeviceName = "auto", batch_size: int | None = None) -> Scorer:

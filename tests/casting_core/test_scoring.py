@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from casting_core.model import build_network
-from casting_core.scoring import Hardware, choose_hardware, cpu_has_bfloat16, network_scorer
+from casting_core.scoring import Hardware, Scorer, choose_hardware, cpu_has_bfloat16, network_scorer
 from casting_core.synthetic import make_casting, render
 from casting_core.types import Prediction, Rejection
 
@@ -45,6 +45,15 @@ def test_every_key_gets_its_own_outcome_and_rejections_pass_through(scorer):
         assert outcomes[key].p_defective == pytest.approx(alone.p_defective, abs=1e-3)
 
 
+def test_many_files_are_prepared_in_the_order_given(scorer):
+    gone = Rejection(reason="missing", detail="gone")
+    files = [file_of(seed % 5) if seed % 7 else gone for seed in range(60)]
+    prepared = scorer.prepare_many(files)
+    alone = [scorer.prepare(file) for file in files]
+    assert [type(each) for each in prepared] == [type(each) for each in alone]
+    assert all(np.array_equal(one, other) for one, other in zip(prepared, alone, strict=True) if one is not gone)
+
+
 def test_nothing_to_judge_is_no_outcome(scorer):
     assert scorer.judge({}) == {}
 
@@ -60,6 +69,23 @@ def test_thresholds_and_temperature_of_the_card_make_the_verdict(network, make_c
     for low, high, verdict in ((0.0, 0.0, "defective"), (1.0, 1.0, "ok"), (0.0, 1.0, "review")):
         card = make_card(thresholds=Thresholds(ok_below=low, defective_from=high))
         assert network_scorer(network, card, CPU, batch_size=1).judge(content)["k"].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, []), (1, [1]), (5, [2, 3]), (8, [4, 4]), (9, [2, 2, 2, 3]), (20, [3, 3, 3, 3, 4, 4])]
+)
+def test_pictures_are_shared_among_the_streams_of_an_engine_in_equal_numbers(make_card, count, sizes):
+    batches = []
+
+    def engine(batch):
+        batches.append(len(batch))
+        return torch.stack([batch.float().mean(dim=(1, 2, 3))] * 2, dim=1) * torch.tensor([1.0, -1.0])
+
+    scorer = Scorer(engine, make_card(), CPU, batch_size=4, streams=2)
+    p_defective = scorer.predict([np.full((1, 8, 8), number, np.uint8) for number in range(count)])
+    assert p_defective == sorted(p_defective, reverse=True)
+    assert len(p_defective) == count
+    assert sorted(batches) == sizes
 
 
 class ShortOfMemory(torch.nn.Module):
