@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from casting_core.judging import judge_images
 from casting_core.stages import StageClock
 from casting_core.types import ImageChunk, Rejection, RunSummary, ScoringRun, Window
-from db import rollups, runs
+from db import rollups, runs, statistics
 from db.images import backlog_chunks, claim_images, count_backlog
 from db.verdicts import write_judgements
 from flows.discovering import make_known
@@ -78,6 +78,7 @@ def score(
     with runs.alive(resources.engine, run.run_id):
         try:
             discover_images.with_options(**back_off(resources.settings))(run)
+            statistics.refresh(resources.engine)
             failures = _score_backlog(resources, run)
             _refresh_rollups(resources)
             summary = _close(resources, run, started, failures)
@@ -181,8 +182,9 @@ def _score_backlog(resources: Resources, run: ScoringRun) -> list[str]:
 
 
 def _refresh_rollups(resources: Resources) -> None:
-    """Bring the roll-ups up to date. The views recount what is not, so trouble here only makes them slower."""
+    """Bring roll-ups and statistics up to date. The views recount what is not: trouble here only makes them slower."""
     try:
+        statistics.refresh(resources.engine)
         rollups.refresh(resources.engine)
     except SQLAlchemyError as error:
         get_run_logger().warning("Roll-ups were not refreshed; the next run will: %s", error)
