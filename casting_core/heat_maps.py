@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
+from scipy.spatial import ConvexHull, QhullError
 
 from casting_core.errors import InvalidInput
 from casting_core.evaluation_evidence import HeatMap
@@ -77,15 +78,37 @@ def explain_with(
 
 
 def draw_heat_map(heat_map: HeatMap) -> Image.Image:
-    """Lay the evidence over what the network saw: red where it speaks for a defect, green where for a sound casting."""
+    """Lay the evidence over what the network saw: red where it speaks for a defect, green where for a sound casting.
+
+    Beyond the picture's edge, where its square was filled up with black, nothing is drawn. A network answers a little
+    to that edge, and the coarse places of a map reach over it; but there is no casting to look at.
+    """
     pixels = heat_map.seen if len(heat_map.seen) == 3 else np.repeat(heat_map.seen, 3, axis=0)  # noqa: PLR2004 - RGB
     picture = pixels.transpose(1, 2, 0).astype(np.float32)
     side = picture.shape[0]
     smooth = Image.fromarray(heat_map.evidence.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
     evidence = np.clip(np.asarray(smooth), -1, 1)[..., None]
     strength = _STRONGEST * np.clip((np.abs(evidence) - _FAINT) / (1 - _FAINT), 0, 1)
+    strength = strength * _within(heat_map.seen)[..., None]
     colors = np.where(evidence > 0, _rgb(VERDICT_COLORS["defective"]), _rgb(VERDICT_COLORS["ok"]))
     return Image.fromarray(np.rint(picture * (1 - strength) + colors * strength).astype(np.uint8))
+
+
+def _within(seen: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where the picture lies in its square, bool [S, S]: in the convex hull of all that is not black.
+
+    Not just where it is not black: a piece that is missing from a part before a black ground is what one looks for.
+    """
+    light: NDArray[np.bool_] = seen.max(axis=0) > 0
+    rows = np.flatnonzero(light.any(axis=1))
+    ends = [(int(x), int(y)) for y in rows for x in np.flatnonzero(light[y])[[0, -1]]]
+    try:
+        corners = [ends[corner] for corner in ConvexHull(np.reshape(ends, (-1, 2))).vertices]
+    except (QhullError, ValueError):  # less than an area
+        return np.ones_like(light)
+    mask = Image.new("1", (light.shape[1], light.shape[0]))
+    ImageDraw.Draw(mask).polygon(corners, fill=1)
+    return np.asarray(mask)
 
 
 def _square(prepared: NDArray[np.uint8] | Rejection) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import nn
 
 from casting_core.errors import InvalidInput
@@ -96,3 +97,36 @@ def test_colours_show_on_which_side_the_evidence_is():
     assert drawn[4, 4, 0] > drawn[4, 4, 1] + 50
     assert drawn[60, 60, 1] > drawn[60, 60, 0] + 30
     assert drawn[32, 32].tolist() == [100, 100, 100]
+
+
+def tilted_picture(*, level=100, side=64):
+    """A picture that was turned a little, so that its square is filled up with black, and where it lies."""
+    inside = np.zeros((side, side), bool)
+    for row in range(8, side - 8):
+        inside[row, 10 + row // 8 : side - 10 + row // 8 - 4] = True
+    return np.where(inside, level, 0).astype(np.uint8)[None], inside
+
+
+def test_no_evidence_is_drawn_beyond_the_edge_of_the_picture():
+    seen, inside = tilted_picture()
+    drawn = np.asarray(draw_heat_map(HeatMap(seen=seen, evidence=np.ones((4, 4), np.float32))), int)
+    beyond = ~ndimage.binary_dilation(inside)  # its edge is a stair, and the mask's is straight
+    assert (drawn[beyond] == 0).all()
+    assert (drawn[inside][:, 0] > drawn[inside][:, 1] + 50).all()
+
+
+def test_evidence_at_a_piece_that_is_missing_before_a_black_ground_is_drawn():
+    y, x = np.indices((64, 64))
+    part = np.hypot(x - 32, y - 32) < 28
+    chip = part & (np.hypot(x - 58, y - 32) < 5)
+    seen = np.where(part & ~chip, 120, 0).astype(np.uint8)[None]
+    drawn = np.asarray(draw_heat_map(HeatMap(seen=seen, evidence=np.ones((4, 4), np.float32))), int)
+    assert (drawn[chip & (x < 58)][:, 0] > 100).all()
+    assert (drawn[np.hypot(x - 32, y - 32) > 30] == 0).all()
+
+
+@pytest.mark.parametrize("lit", [0, 1, 2])
+def test_a_picture_with_nothing_in_it_is_drawn_all_the_same(lit):
+    seen = np.zeros((1, 16, 16), np.uint8)
+    seen[0, 8, 4 : 4 + lit] = 255
+    assert draw_heat_map(HeatMap(seen=seen, evidence=np.ones((4, 4), np.float32))).size == (16, 16)
