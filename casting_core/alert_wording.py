@@ -66,7 +66,8 @@ def sureness(finding: Finding) -> Iterator[str]:
         yield f"How sure: without the model's own errors it is {percent(corrected.rate)}, between {between} (95 %)."
     days = finding.evidence.get("false_alarm_days")
     if days is not None:
-        yield f"A false alarm is expected once in {days:g} days, over all lines."
+        told = "a day" if days == 1 else f"{days:g} days"
+        yield f"A false alarm is expected once in {told}, over all lines."
 
 
 def advice(finding: Finding) -> str:

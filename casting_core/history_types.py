@@ -78,13 +78,17 @@ class WorstPart:
 
 @dataclass(frozen=True, kw_only=True)
 class PastAlert:
-    """An alert of the period. `since` is when the change is likely to have begun."""
+    """An alert of the period. `since` is when the change is likely to have begun.
+
+    `shared` is what its parts have in common beside the line, such as 'mould M7'.
+    """
 
     alert_id: int
     kind: str
     severity: str
     state: str
     line: str | None
+    shared: str | None
     opened_at: datetime
     since: datetime | None
     resolved_at: datetime | None

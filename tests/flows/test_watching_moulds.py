@@ -108,6 +108,7 @@ def test_one_mould_that_climbs_is_found_while_its_line_does_not_climb(engine, pl
     message = compose(alert, event, key="k", timezone=UTC)
     assert "cam1, mould M3: defect rate climbs" in message.title
     assert "take mould M3 out" in message.body
+    assert rows(engine, "SELECT line, shared FROM bi.alert_history") == [("cam1", "mould M3")]
 
 
 def test_the_same_parts_in_any_batching_give_the_same_states(engine, plant):

@@ -7,6 +7,7 @@ SELECT
     alert.state,
     nullif(alert.line, '') AS line,
     coalesce(line_name.name, nullif(alert.line, '')) AS line_name,
+    substring(alert.stream FROM '^[^/]*/([^=]*)=') || ' ' || substring(alert.stream FROM '^[^/]*/[^=]*=(.*)$') AS shared,
     alert.opened_at,
     alert.since,
     acknowledged.at AS acknowledged_at,
@@ -38,6 +39,7 @@ COMMENT ON COLUMN bi.alert_history.severity IS 'warning or critical.';
 COMMENT ON COLUMN bi.alert_history.state IS 'open, acknowledged or resolved.';
 COMMENT ON COLUMN bi.alert_history.line IS 'The line, as the keys of its pictures say; NULL if it is about the whole plant.';
 COMMENT ON COLUMN bi.alert_history.line_name IS 'What people call the line (table line_name).';
+COMMENT ON COLUMN bi.alert_history.shared IS 'What its parts share beside the line, such as mould M7; NULL if it is about all of the line.';
 COMMENT ON COLUMN bi.alert_history.opened_at IS 'When it was raised.';
 COMMENT ON COLUMN bi.alert_history.since IS 'When the change is likely to have begun; NULL for kinds without such a moment.';
 COMMENT ON COLUMN bi.alert_history.acknowledged_at IS 'When somebody first said that they care for it.';
@@ -51,4 +53,4 @@ COMMENT ON COLUMN bi.alert_history.parts IS 'Parts since the likely begin of the
 COMMENT ON COLUMN bi.alert_history.observed_rate IS 'Defective parts per part since then.';
 COMMENT ON COLUMN bi.alert_history.baseline_rate IS 'Defective parts per part while all is well.';
 COMMENT ON COLUMN bi.alert_history.corrected_rate IS 'The observed rate with the model''s own errors taken out.';
-COMMENT ON COLUMN bi.alert_history.part_of IS 'The alert about many lines at once that tells of this one too.';
+COMMENT ON COLUMN bi.alert_history.part_of IS 'The alert about the whole line, or many lines at once, that tells of this one too.';
