@@ -29,6 +29,10 @@ from casting_core.rates import NEGLIGIBLE_ICC
 _MOST_SUMS = 20  # different sums of the weights of one step of the chain: about the cheapest
 _SMALL_BATCH = 40  # parts up to which the transition over a batch is solved directly
 _SOLVER_TOLERANCE = 1e-3
+# While a batch moves the statistic by less, in units of 1 / theta, Brownian motion is near its walk. What a solver
+# leaves that starts from it is spread evenly, and does less harm.
+_SMALL_MOVE, _EVEN_TOLERANCE = 0.5, 3e-3
+_HIGHEST_POWER = 50.0  # of e: what is 1e20 times as likely hides all else
 _LARGEST_CHAIN = 400_000  # states times quadrature nodes: some ten seconds
 # The weights of so many parts, as a share, may be gathered in one; on a coarse grid as many for each of its units.
 _FEW_IN_REVIEW, _FEW_A_UNIT = 0.05, 0.001
@@ -222,11 +226,24 @@ class RunLengthChain:
             after: NDArray[np.float64] = lengths - over_rates(values)
             return after
 
-        system = LinearOperator((limit, limit), matvec=less_transition, dtype=np.float64)
-        lengths, failed = gmres(system, over_rates(parts), rtol=_SOLVER_TOLERANCE, restart=200, maxiter=2)
+        small = self.drift > 0 and self.batch * self.drift * self.decay_rate < _SMALL_MOVE
+        guess = self._brownian_lengths if small else np.asarray
+        system = LinearOperator((limit, limit), matvec=lambda left: less_transition(guess(left)), dtype=np.float64)
+        tolerance = _EVEN_TOLERANCE if small else _SOLVER_TOLERANCE
+        left, failed = gmres(system, over_rates(parts), rtol=tolerance, restart=200, maxiter=2)
         if failed:
             raise InvalidInput(f"the run length at limit {limit} with correlated batches does not settle: {remedy}")
-        return float(lengths[0])
+        return float(guess(left)[0])
+
+    def _brownian_lengths(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """About the parts that follow from each state if a batch that begins there takes so many: shapes [limit].
+
+        Those of one batch, and of Brownian motion of the same drift and decay rate that 0 reflects and the limit ends.
+        """
+        growth = np.exp(np.minimum(self.decay_rate * np.arange(parts.size), _HIGHEST_POWER))
+        slope = np.cumsum(parts / growth) * growth * self.decay_rate / (self.batch * self.drift)
+        lengths: NDArray[np.float64] = parts + np.cumsum(slope[::-1])[::-1]
+        return lengths
 
 
 def _folded(transition: sparse.csr_array, shares: NDArray[np.float64]) -> sparse.csr_array:

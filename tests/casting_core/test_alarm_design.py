@@ -80,6 +80,13 @@ def test_batches_of_which_one_defective_part_decides_are_exact():
     assert average_run_length(VERDICTS, rate=0.02, limit=1, icc=0.1, batch=50) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("rate", [0.004, 0.02, 0.04])
+def test_iterating_from_batch_to_batch_ends_where_solving_directly_does(monkeypatch, rate):
+    directly = average_run_length(VERDICTS, rate=rate, limit=300, icc=0.02, batch=30)
+    monkeypatch.setattr("casting_core.run_length._SMALL_BATCH", 0)
+    assert average_run_length(VERDICTS, rate=rate, limit=300, icc=0.02, batch=30) == pytest.approx(directly, rel=1e-3)
+
+
 @pytest.mark.parametrize(("a", "b"), [(4.0, 195.0), (0.5, 0.5), (0.2, 9.0), (2e4, 9.8e5), (3.0, 3.0)])
 def test_quadrature_integrates_polynomials_over_the_beta(a, b):
     nodes, weights = _beta_quadrature(a, b, 8)
