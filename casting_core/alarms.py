@@ -156,8 +156,8 @@ class CusumState:
     marks: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Give a dictionary of whole numbers, booleans and lists, which `from_json` takes back."""
-        return {**vars(self), "marks": list(self.marks)}
+        """Give a dictionary of whole numbers, booleans and a tuple, which `from_json` takes back."""
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "CusumState":
@@ -288,7 +288,7 @@ class _Stretch:
         new = np.arange(first, int(reached[-1]) + 1) * spacing
         parts = (before.parts + 1 + np.searchsorted(self.push, new - before.floor)).tolist()
         for count in (reached - first + 1).tolist():
-            yield (*before.marks, *parts[max(0, count - keep) : count])[-keep:]
+            yield tuple(parts[count - keep : count]) if count >= keep else (*before.marks, *parts[:count])[-keep:]
 
 
 def _advance(

@@ -71,7 +71,7 @@ class Chart:
     idle: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Give plain JSON values, which `from_json` takes back."""
+        """Give plain JSON values (lists as tuples), which `from_json` takes back."""
         footing = self.footing
         return {
             "segment": self.segment.as_json(),
@@ -79,12 +79,12 @@ class Chart:
             and {
                 "rate": footing.rate,
                 "source": footing.source,
-                "design": list(_DESIGN(footing.design)),
+                "design": _DESIGN(footing.design),
             },
             "cusum": self.cusum.as_json(),
-            "starts": [list(each) for each in self.starts],
+            "starts": self.starts,
             "alarm": self.alarm and self.alarm.as_json(),
-            "learning": [list(each) for each in self.learning],
+            "learning": self.learning,
             "threshold": self.threshold,
             "idle": self.idle,
         }
