@@ -53,7 +53,7 @@ soak: setup
 
 # A month of three lines with climbs planted in it: the table of casting_core/ALERTS.md.
 history: setup
-	$(BIN)/python -m tests.history
+	$(BIN)/python -m tests.history $(if $(MOULDS),--moulds $(MOULDS))
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
