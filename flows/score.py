@@ -34,7 +34,9 @@ from flows.settings import load_settings
 from flows.watch import watch_after_scoring
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Engine
 
     from casting_core.types import Judgement
     from flows.resources import Resources
@@ -78,9 +80,10 @@ def score(
     with runs.alive(resources.engine, run.run_id):
         try:
             discover_images.with_options(**back_off(resources.settings))(run)
-            statistics.refresh(resources.engine)
+            _refresh("Statistics", statistics.refresh, resources)
             failures = _score_backlog(resources, run)
-            _refresh_rollups(resources)
+            _refresh("Statistics", statistics.refresh, resources)
+            _refresh("Roll-ups", rollups.refresh, resources)
             summary = _close(resources, run, started, failures)
         except BaseException as error:
             _close_failed(resources, run, started, error)
@@ -181,13 +184,12 @@ def _score_backlog(resources: Resources, run: ScoringRun) -> list[str]:
     return run_each(resources.settings, retrying, [{"run": run, "chunk": chunk} for chunk in chunks])
 
 
-def _refresh_rollups(resources: Resources) -> None:
-    """Bring roll-ups and statistics up to date. The views recount what is not: trouble here only makes them slower."""
+def _refresh(what: str, refresh: Callable[[Engine], object], resources: Resources) -> None:
+    """Bring up to date what makes queries quick. Without it they are slower and still right, so no run fails of it."""
     try:
-        statistics.refresh(resources.engine)
-        rollups.refresh(resources.engine)
+        refresh(resources.engine)
     except SQLAlchemyError as error:
-        get_run_logger().warning("Roll-ups were not refreshed; the next run will: %s", error)
+        get_run_logger().warning("%s were not refreshed; the next run will: %s", what, error)
 
 
 def _close(resources: Resources, run: ScoringRun, started: float, failures: list[str]) -> RunSummary:
