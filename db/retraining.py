@@ -53,6 +53,16 @@ def open_retraining(connection: Connection, retrain_id: UUID, *, who: str, flow_
     return died.rowcount
 
 
+def at_work(connection: Connection) -> str | None:
+    """Say who began the retraining that runs, when, and how far it is; None before it has said so itself."""
+    found = connection.execute(
+        select(retrain_run.c.who, retrain_run.c.started_at, retrain_run.c.phase).where(retrain_run.c.state == "running")
+    ).first()
+    return (
+        None if found is None else f"begun by {found.who} at {found.started_at:%Y-%m-%d %H:%M} UTC, now: {found.phase}"
+    )
+
+
 def record(connection: Connection, retrain_id: UUID, **values: Any) -> None:
     """Record what is known of a running retraining, such as its phase, where people can follow it.
 

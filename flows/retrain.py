@@ -79,7 +79,7 @@ def retrain(parameters: RetrainParameters = _DEFAULTS, retrain_id: UUID | None =
     retrying = back_off(resources.settings)
     with retraining.one_at_a_time(resources.engine) as alone:
         if not alone:
-            return leave(retrain_id)
+            return leave(resources, retrain_id)
         run = open_retraining(resources, parameters, retrain_id)
         with failure_recorded(resources, run):
             snapshot, new_labels = take_snapshot.with_options(**retrying)(run)

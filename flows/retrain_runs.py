@@ -63,9 +63,11 @@ def enter(run: Retraining, phase: str) -> Resources:
     return resources
 
 
-def leave(retrain_id: UUID | None) -> RetrainSummary:
+def leave(resources: Resources, retrain_id: UUID | None) -> RetrainSummary:
     """End a run that found another one at work. It has no row: it did nothing."""
-    why = "Another retraining is running, so this one left."
+    with resources.engine.connect() as connection:
+        other = retraining.at_work(connection)
+    why = f"Another retraining is running{f' ({other})' if other else ''}, so this one left."
     get_run_logger().warning(why)
     return RetrainSummary(retrain_id=retrain_id or uuid4(), outcome="already_running", why=why)
 

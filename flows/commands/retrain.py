@@ -74,9 +74,9 @@ def _print(summary: RetrainSummary) -> None:
             [("yes" if check["passed"] else "NO", check["name"], check["detail"]) for check in summary.checks],
             title=f"{summary.challenger} against {summary.champion or 'no champion'}",
         )
-    messages.print(
-        f"{summary.images} labelled images, {summary.new_labels} labels new, {summary.left_out} images left out; "
-        f"trained on {summary.training_castings} castings, compared on {summary.golden_castings}.",
-        highlight=False,
-    )
+    counted = f"{summary.images} labelled images, {summary.new_labels} labels new, {summary.left_out} images left out"
+    if summary.challenger:
+        counted += f"; trained on {summary.training_castings} castings, compared on {summary.golden_castings}"
+    if summary.outcome != "already_running":
+        messages.print(f"{counted}.", highlight=False, soft_wrap=True)
     messages.print(f"[bold]{summary.outcome}[/]  {summary.why}", highlight=False, soft_wrap=True)

@@ -1,5 +1,7 @@
 """Retraining runs exclude one another, say how they ended, and remember which labels they were given."""
 
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -8,7 +10,7 @@ from sqlalchemy import exc, text
 from casting_core.registry_types import GoldenImage
 from db import golden, retraining
 from db.errors import RetrainingLost
-from tests.db.builders import backend_pid, kill_backend, registered, rows, value
+from tests.db.builders import backend_pid, eventually, kill_backend, registered, rows, value
 
 STATES = "SELECT state, outcome FROM retrain_run ORDER BY started_at"
 
@@ -40,6 +42,39 @@ def test_one_retraining_at_a_time_and_the_next_when_it_is_over(engine):
             assert not third, "the one that left must not have opened the door"
     with retraining.one_at_a_time(engine) as again:
         assert again
+
+
+def test_of_two_processes_that_begin_at_the_same_moment_one_is_alone_and_killed_it_holds_up_nobody(engine):
+    program = """
+import sys
+from db import retraining
+from db.engine import database_url, make_engine
+engine = make_engine(database_url(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+with retraining.one_at_a_time(engine) as alone:
+    print(alone, flush=True)
+    sys.stdin.readline()
+"""
+    command = [sys.executable, "-c", program, engine.url.render_as_string(hide_password=False)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, **pipes) for _ in range(2)]  # noqa: S603 - our own program
+    try:
+        assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+        for process in both:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert sorted(process.stdout.readline() for process in both) == ["False\n", "True\n"]
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+    def free():
+        with retraining.one_at_a_time(engine) as alone:
+            return alone
+
+    eventually(free, what="the lock of the killed one is given back")
 
 
 def test_the_lock_dies_with_its_connection(engine):

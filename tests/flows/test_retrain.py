@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from uuid import uuid4
 
 import pytest
 
@@ -218,8 +220,14 @@ def test_two_at_once_are_one(works):
 
     with retraining.one_at_a_time(works.resources.engine):
         summary = retrain()
-    assert summary.outcome == "already_running"
-    assert works.sql("SELECT count(*) FROM retrain_run") == [(0,)]
+        assert (summary.outcome, summary.why) == (
+            "already_running",
+            "Another retraining is running, so this one left.",
+        )
+        assert works.sql("SELECT count(*) FROM retrain_run") == [(0,)]
+        with works.resources.engine.begin() as connection:
+            retraining.open_retraining(connection, uuid4(), who="anna", flow_run_id=None)
+        assert re.search(r"is running \(begun by anna at \d{4}-.* UTC, now: snapshot\), so this", retrain().why)
 
 
 def test_one_class_alone_is_refused_by_name(plant, prefect_server):
