@@ -23,37 +23,52 @@ if TYPE_CHECKING:
 _HOUR = timedelta(hours=1)
 # More panels would be a page of their own; the lines with most defective parts come first.
 MOST_LINES = 8
+_A_PICTURE = 3
 _DPI, _PANEL_HEIGHT = 130, 2.3
+_AIR = 0.03
 # Above the highest limit, so that one hour of three parts does not flatten the rest.
 _ROOM = 1.25
 
 
-def rate_chart(history: History, *, zone: tzinfo) -> bytes:
-    """Draw the hourly defect rate of each line, its centre, upper limit and alerts, as PNG about 700 pixels wide.
+def rate_charts(history: History, *, zone: tzinfo) -> list[bytes]:
+    """Draw the hourly defect rate of each line, its centre, upper limit and alerts, as PNGs about 900 pixels wide.
 
-    Without a point the picture says so.
+    Three lines a picture, so that each fits on a printed page with something beside it; all over the same time.
     """
     lines = worst_lines(history.points)[:MOST_LINES]
-    height = max(len(lines), 1) * _PANEL_HEIGHT + 0.5
+    span = _span(history, lines)
+    return [
+        _chart(history, lines[start : start + _A_PICTURE], span, zone) for start in range(0, len(lines), _A_PICTURE)
+    ]
+
+
+def _span(history: History, lines: Sequence[str]) -> tuple[datetime, datetime]:
+    """From the first hour or alert to the last, with some air. At least one line has a point."""
+    hours = [point.hour for point in history.points if point.line in lines]
+    opened = [alert.opened_at for alert in history.alerts if alert.line in {None, *lines}]
+    first, last = min([*hours, *opened]), max([*(hour + _HOUR for hour in hours), *opened])
+    return first - _AIR * (last - first), last + _AIR * (last - first)
+
+
+def _chart(history: History, lines: Sequence[str], span: tuple[datetime, datetime], zone: tzinfo) -> bytes:
+    height = len(lines) * _PANEL_HEIGHT + 0.5
     figure = Figure(figsize=(PANEL_INCHES * 1.35, height), dpi=_DPI, facecolor=PAPER)
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
-    panels = list(figure.subplots(max(len(lines), 1), 1, squeeze=False, sharex=True)[:, 0])
-    if not lines:
-        panels[0].text(0.5, 0.5, "no parts in this time", ha="center", fontsize=LETTERS, color=QUIET)
-        panels[0].set_axis_off()
-    for axes, line in zip(panels, lines, strict=False):
+    panels = list(figure.subplots(len(lines), 1, squeeze=False, sharex=True)[:, 0])
+    for axes, line in zip(panels, lines, strict=True):
         dress(axes)
         _draw_line(axes, [point for point in history.points if point.line == line])
         for alert in history.alerts:
             if alert.line in (line, None):
                 _mark_alert(axes, alert)
         label_axes(axes, title=line)
-    if lines:
-        _date(panels[-1], zone)
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles, names, loc="outside upper left", ncols=4, fontsize=LETTERS - 2, frameon=False, labelcolor=INK
-        )
+    limits: Any = span
+    panels[-1].set_xlim(*limits)
+    _date(panels[-1], zone)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside upper left", ncols=4, fontsize=LETTERS - 2, frameon=False, labelcolor=INK
+    )
     return as_png(figure)
 
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from casting_core.evaluation_pictures import thumbnail
-from casting_core.history_charts import MOST_LINES, rate_chart, worst_lines
+from casting_core.history_charts import MOST_LINES, rate_charts, worst_lines
 from casting_core.rates import clopper_pearson
 from casting_core.report_page import data_address, render_page
 from casting_core.wording import percent
@@ -38,7 +38,7 @@ def build_history_report(
         period=_period(history, zone),
         headlines=_headlines(history),
         answer=_answer(history.totals, history.before),
-        chart=data_address(rate_chart(history, zone=zone), "png") if history.points else None,
+        charts=[data_address(chart, "png") for chart in rate_charts(history, zone=zone)] if history.points else [],
         lines_left_out=worst_lines(history.points)[MOST_LINES:],
         paretos=_paretos(history),
         week=_week(history.week),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack, assert_never
 
 from sqlalchemy import ARRAY, Text, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
@@ -46,35 +46,33 @@ def no_outbox(_connection: Connection, _alert: Alert, _event: AlertEvent) -> Non
     """Tell nobody."""
 
 
-def open_alert(
-    connection: Connection, finding: Finding, *, at: datetime, who: str, why: str, outbox: Outbox = no_outbox
-) -> Alert | None:
+class Telling(TypedDict):
+    """What every change says of itself: when, who and why; `details` for programs, and who writes its messages."""
+
+    at: datetime
+    who: str
+    why: str
+    details: NotRequired[Mapping[str, Any] | None]
+    outbox: NotRequired[Outbox]
+
+
+def open_alert(connection: Connection, finding: Finding, **telling: Unpack[Telling]) -> Alert | None:
     """Open an alert for a finding; None where its stream has an unresolved one of that kind already."""
     query = load("insert_alert").bindparams(
         bindparam("evidence", type_=JSONB), bindparam("examples", type_=ARRAY(Text))
     )
-    row = connection.execute(query, _columns(finding) | {"at": at}).one_or_none()
+    row = connection.execute(query, _columns(finding) | {"at": telling["at"]}).one_or_none()
     if row is None:
         return None
     opened = _alert(row)
-    record_event(connection, opened, "opened", at=at, who=who, why=why, outbox=outbox)
+    record_event(connection, opened, "opened", **telling)
     return opened
 
 
-def update_alert(
-    connection: Connection,
-    current: Alert,
-    finding: Finding,
-    *,
-    at: datetime,
-    who: str,
-    why: str,
-    details: Mapping[str, Any] | None = None,
-    outbox: Outbox = no_outbox,
-) -> Alert:
+def update_alert(connection: Connection, current: Alert, finding: Finding, **telling: Unpack[Telling]) -> Alert:
     """Bring an unresolved alert up to date, and record that as an event."""
-    changed = refresh_alert(connection, current, finding, at=at)
-    record_event(connection, changed, "updated", at=at, who=who, why=why, details=details, outbox=outbox)
+    changed = refresh_alert(connection, current, finding, at=telling["at"])
+    record_event(connection, changed, "updated", **telling)
     return changed
 
 
@@ -83,52 +81,32 @@ def refresh_alert(connection: Connection, current: Alert, finding: Finding, *, a
     return _change(connection, current.alert_id, **_columns(finding), updated_at=at)
 
 
-def acknowledge_alert(
-    connection: Connection, alert_id: AlertId, *, at: datetime, who: str, why: str, outbox: Outbox = no_outbox
-) -> Alert:
+def acknowledge_alert(connection: Connection, alert_id: AlertId, **telling: Unpack[Telling]) -> Alert:
     """Record that somebody looks after an open alert. Raises UnknownAlert or WrongAlertState."""
     _expect(find_alert(connection, alert_id, lock=True), "open", act="acknowledged")
-    changed = _change(connection, alert_id, state="acknowledged", updated_at=at)
-    record_event(connection, changed, "acknowledged", at=at, who=who, why=why, outbox=outbox)
+    changed = _change(connection, alert_id, state="acknowledged", updated_at=telling["at"])
+    record_event(connection, changed, "acknowledged", **telling)
     return changed
 
 
-def resolve_alert(
-    connection: Connection,
-    alert_id: AlertId,
-    *,
-    at: datetime,
-    who: str,
-    why: str,
-    details: Mapping[str, Any] | None = None,
-    outbox: Outbox = no_outbox,
-) -> Alert:
+def resolve_alert(connection: Connection, alert_id: AlertId, **telling: Unpack[Telling]) -> Alert:
     """Close an alert. Where a person does, its chart begins anew with the next full hour.
 
     Raises UnknownAlert, or WrongAlertState where it is resolved already.
     """
     _expect(find_alert(connection, alert_id, lock=True), *UNRESOLVED, act="resolved")
+    at, who = telling["at"], telling["who"]
     changed = _change(connection, alert_id, state="resolved", resolved_at=at, resolved_by=who, updated_at=at)
-    record_event(connection, changed, "resolved", at=at, who=who, why=why, details=details, outbox=outbox)
+    record_event(connection, changed, "resolved", **telling)
     return changed
 
 
-def reopen_alert(
-    connection: Connection,
-    current: Alert,
-    finding: Finding,
-    *,
-    at: datetime,
-    who: str,
-    why: str,
-    details: Mapping[str, Any] | None = None,
-    outbox: Outbox = no_outbox,
-) -> Alert:
+def reopen_alert(connection: Connection, current: Alert, finding: Finding, **telling: Unpack[Telling]) -> Alert:
     """Open a resolved alert again: its trouble turned out not to be over. Raises WrongAlertState."""
     _expect(current, "resolved", act="opened again")
     state = {"state": "open", "resolved_at": None, "resolved_by": None}
-    changed = _change(connection, current.alert_id, **_columns(finding), **state, updated_at=at)
-    record_event(connection, changed, "reopened", at=at, who=who, why=why, details=details, outbox=outbox)
+    changed = _change(connection, current.alert_id, **_columns(finding), **state, updated_at=telling["at"])
+    record_event(connection, changed, "reopened", **telling)
     return changed
 
 
@@ -137,25 +115,22 @@ def join_alert(connection: Connection, member: AlertId, *, group: AlertId) -> Al
     return _change(connection, member, part_of=group)
 
 
-def record_event(
-    connection: Connection,
-    about: Alert,
-    event: EventName,
-    *,
-    at: datetime,
-    who: str,
-    why: str,
-    details: Mapping[str, Any] | None = None,
-    outbox: Outbox = no_outbox,
-) -> AlertEvent:
+def record_event(connection: Connection, about: Alert, event: EventName, **telling: Unpack[Telling]) -> AlertEvent:
     """Append what happened to an alert, and let the outbox write its messages."""
     row = connection.execute(
         insert(alert_event)
-        .values(alert_id=about.alert_id, at=at, event=event, who=who, why=why, details=dict(details or {}))
+        .values(
+            alert_id=about.alert_id,
+            at=telling["at"],
+            event=event,
+            who=telling["who"],
+            why=telling["why"],
+            details=dict(telling.get("details") or {}),
+        )
         .returning(*alert_event.c)
     ).one()
     recorded = _event(row)
-    outbox(connection, about, recorded)
+    telling.get("outbox", no_outbox)(connection, about, recorded)
     return recorded
 
 
@@ -196,7 +171,7 @@ def carry_out(
     opened: dict[tuple[str, str], Alert] = {}
     # Alerts that others become a part of come first.
     for step in sorted(steps, key=lambda step: step.act == "join"):
-        telling: dict[str, Any] = {"at": at, "who": WATCH, "why": step.why, "outbox": outbox}
+        telling: Telling = {"at": at, "who": WATCH, "why": step.why, "outbox": outbox}
         if step.act == "open" and step.finding is not None:
             alert_opened = open_alert(connection, step.finding, **telling)
             if alert_opened is None:
@@ -205,24 +180,23 @@ def carry_out(
             if step.at_once_over:
                 resolve_alert(connection, alert_opened.alert_id, **telling)
         elif step.alert is not None:
+            telling["details"] = step.details
             _carry_out(connection, step, step.alert, telling, group=opened.get((step.joins, step.alert.finding.kind)))
         done[step.act] += 1
     return done
 
 
-def _carry_out(
-    connection: Connection, step: Step, current: Alert, telling: dict[str, Any], *, group: Alert | None
-) -> None:
+def _carry_out(connection: Connection, step: Step, current: Alert, telling: Telling, *, group: Alert | None) -> None:
     finding = step.finding or current.finding
     match step.act:
         case "refresh":
             refresh_alert(connection, current, finding, at=telling["at"])
         case "update":
-            update_alert(connection, current, finding, details=step.details, **telling)
+            update_alert(connection, current, finding, **telling)
         case "reopen":
-            reopen_alert(connection, current, finding, details=step.details, **telling)
+            reopen_alert(connection, current, finding, **telling)
         case "resolve":
-            resolve_alert(connection, current.alert_id, details=step.details, **telling)
+            resolve_alert(connection, current.alert_id, **telling)
         case "join":
             whole = group or newest_alerts(connection).get((step.joins, current.finding.kind))
             if whole is not None:
