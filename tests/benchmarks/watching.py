@@ -1,9 +1,14 @@
-"""Watching fifty lines: a backlog of many parts at once, then one more hour, each in a process of its own."""
+"""Watching fifty lines: a backlog of many parts at once, then one more hour, each in a process of its own.
+
+Then more hours, with days, a month and months of history behind them: they should cost what is new alone.
+"""
 
 from __future__ import annotations
 
+import statistics
 import time
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,14 +24,25 @@ from tests.histories import HOUR, START, completed_run, register
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy import Engine
+
+
 _LINES, _PER_HOUR = 50, 200
 _HOURS = 100
+# Days of history before the backlog, of so many parts an hour and line; watches of one hour each are repeated.
+_HISTORIES, _PER_HOUR_THEN, _WATCHES = (30, 120), 10, 3
 _PARTS = """
     INSERT INTO image (captured_at, uri, etag, line, part_id, size, stored_at)
     SELECT :start + make_interval(hours => h), format('%s/%s/%s', l, h, i), 'e', 'line-' || l,
-        'P' || lpad((h * 1000 + i)::text, 7, '0'), 1, :start
+        'P' || (h + 10000) * 1000 + i, 1, :start
     FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS h,
-        generate_series(1, 50) AS l, generate_series(1, 200) AS i
+        generate_series(1, 50) AS l, generate_series(1, CAST(:parts AS integer)) AS i
+"""
+_STATES = """
+    INSERT INTO stream_state (stream, line, hour, seen, charts)
+    SELECT 'line-' || l, 'line-' || l, :start + make_interval(hours => h),
+        '{"parts": 10, "defective": 0, "review": 0, "quarantined": 0}', '{}'
+    FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS h, generate_series(1, 50) AS l
 """
 _REVIEW = ((0.35, 0.002), (0.45, 0.001), (0.55, 0.0008), (0.65, 0.0005))
 _PROGRAM = """
@@ -74,34 +90,44 @@ _VERDICTS = """
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Plant:
+    """Fifty lines whose pictures one model judges. Hours count from START, and may lie before it."""
+
+    engine: Engine
+    model: int
+    scoring_run: int
+
+    def write(self, first: int, last: int, *, parts: int = _PER_HOUR) -> None:
+        """Write the verdicts of some hours, so many parts each."""
+        since, until = START + first * HOUR, START + (last + 1) * HOUR
+        with self.engine.begin() as connection:
+            for month in range((until - since).days // 28 + 2):
+                connection.execute(text("SELECT ensure_month(:at)"), {"at": since + timedelta(days=28 * month)})
+            connection.execute(text(_PARTS), {"start": START, "first": first, "last": last, "parts": parts})
+            values = {"model": self.model, "run": self.scoring_run, "since": since, "until": until}
+            connection.execute(text(_VERDICTS), values)
+
+    def analyze(self) -> None:
+        """Let Postgres count its rows, as it does by itself after a while."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("ANALYZE image, verdict, stream_state"))
+
+
 def run(folder: Path, *, images: int) -> dict[str, Any]:
-    """Watch 1,000,000 parts of fifty lines, then one more hour of them; `images` is for the other benchmarks."""
+    """Watch 1,000,000 parts of fifty lines, then more hours of them; `images` is for the other benchmarks."""
     del images
     engine = plant.open_plant(folder, architecture="squeezenet1_1").engine
     model = register(engine, "watched")
-    scoring_run = completed_run(engine, model, until=START)
-
-    def write(first: int, last: int) -> None:
-        with engine.begin() as connection:
-            connection.execute(text("SELECT ensure_month(:start)"), {"start": START})
-            connection.execute(text(_PARTS), {"start": START, "first": first, "last": last})
-            since, until = START + first * HOUR, START + (last + 1) * HOUR
-            values = {"model": model, "run": scoring_run, "since": since, "until": until}
-            connection.execute(text(_VERDICTS), values)
-
-    write(0, 23)
+    lines = _Plant(engine=engine, model=model, scoring_run=completed_run(engine, model, until=START))
+    lines.write(0, 23)
     with engine.begin() as connection:
         reference, now = Window(since=START, until=START + 24 * HOUR), START + 23 * HOUR
         set_baselines(connection, reference, who="bench", why="to measure", now=now)
         connection.execute(text("DELETE FROM stream_change"))
-    write(24, 24 + _HOURS - 1)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE image"))
-        connection.execute(text("ANALYZE verdict"))
-    now = START + (24 + _HOURS) * HOUR + timedelta(minutes=5)
-    backlog = _watch(now)
-    write(24 + _HOURS, 24 + _HOURS)
-    hour = _watch(now + HOUR)
+    lines.write(24, 24 + _HOURS - 1)
+    lines.analyze()
+    backlog = _watch(24 + _HOURS)
     return {
         "parts at once": backlog["parts"],
         "watching them, s": backlog["seconds"],
@@ -109,8 +135,7 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
         "processor s, Python": backlog["processor"],
         "processor s, Postgres": backlog["postgres"],
         "whole process at most, MiB": backlog["peak"],
-        "parts of one more hour": hour["parts"],
-        "watching that hour, s": hour["seconds"],
+        **_hours_more(lines),
         "designing for 50 lines, s": _designing(()),
         "the same with parts in review, s": _designing(_REVIEW),
         "lines": _LINES,
@@ -118,8 +143,32 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
     }
 
 
-def _watch(now: datetime) -> dict[str, Any]:
-    """Watch in a new process, with nothing designed yet, as a flow run does."""
+def _hours_more(lines: _Plant) -> dict[str, Any]:
+    """Watch single hours, with more and more history behind them."""
+    end, known, found = 24 + _HOURS, 0, {}
+    for days in (0, *_HISTORIES):
+        if days:
+            lines.write(-24 * days, -24 * known - 1, parts=_PER_HOUR_THEN)
+            with lines.engine.begin() as connection:
+                # As if it had been watched when it came.
+                connection.execute(text("DELETE FROM stream_change"))
+                connection.execute(text(_STATES), {"start": START, "first": -24 * days, "last": -24 * known - 1})
+            lines.analyze()
+        watches = []
+        for _ in range(_WATCHES):
+            lines.write(end, end)
+            end += 1
+            watches.append(_watch(end))
+        known = days
+        name = f"an hour more, {end // 24 + days} days known"
+        found[f"{name}, s"] = statistics.median(watch["seconds"] for watch in watches)
+        found[f"{name}, processor s"] = statistics.median(watch["processor"] + watch["postgres"] for watch in watches)
+    return found
+
+
+def _watch(hour: int) -> dict[str, Any]:
+    """Watch up to an hour in a new process, with nothing designed yet, as a flow run does."""
+    now = START + hour * HOUR + timedelta(minutes=5)
     measured: dict[str, Any] = run_program(_PROGRAM, now.isoformat())
     return measured
 
