@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands.console import fail, messages, plain_errors
+from flows.commands.console import expect_database, fail, messages, plain_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,8 @@ def backup(
     with plain_errors():
         settings = _embedded_only("backup")
         folder = settings.home.absolute() / "backups"
-        _refuse_nothing(settings)
+        # A backup of an empty database looks like one of the plant's, until it is needed.
+        expect_database(settings)
         engine = open_engine(settings)
         with messages.status("Backing up ..."):
             made = back_up(engine.url, out or folder / name_of(datetime.now(tz=UTC)))
@@ -78,15 +79,6 @@ def _embedded_only(command: str) -> Settings:
             "Back it up with pg_dump, as the rest of that server."
         )
     return settings
-
-
-def _refuse_nothing(settings: Settings) -> None:
-    """A backup of an empty database looks like one of the plant's, until it is needed."""
-    if not (_data_folder(settings) / "PG_VERSION").is_file():
-        fail(
-            f"There is no embedded database in {settings.home.absolute()}, so there is nothing to back up. "
-            "Set CASTING_HOME to the home of the plant."
-        )
 
 
 @contextmanager

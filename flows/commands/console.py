@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,6 +15,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from flows.settings import Settings
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON value as the last line of standard output.")]
 
@@ -64,10 +66,19 @@ def plain_errors() -> Iterator[None]:
         fail("A setting cannot be used. " + "; ".join(faults))
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Say what went wrong and end the command."""
     messages.print("[bold red]Error:[/]", Text(message), highlight=False, soft_wrap=True)
     raise typer.Exit(code=1)
+
+
+def expect_database(settings: Settings) -> None:
+    """Refuse to make an empty embedded database where there is none: what is read of it would mislead."""
+    home = settings.home.absolute()
+    if settings.database_url is None and not (home / "postgres" / "PG_VERSION").is_file():
+        fail(
+            f"There is no embedded database in {home}. Set CASTING_HOME to the home of the plant, or begin: casting up"
+        )
 
 
 def as_utc(moment: datetime | None) -> datetime | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands.console import JsonFlag, fail, messages, plain_errors, print_json, print_table
+from flows.commands.console import JsonFlag, expect_database, fail, messages, plain_errors, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,9 +120,12 @@ def unarchive(
         messages.print(f"{month:%Y-%m} is back: {', '.join(f'{rows} of {table}' for table, rows in moved.items())}.")
 
 
-@app.command()
+# A query may begin with a comment, which looks like an option.
+@app.command(context_settings={"ignore_unknown_options": True})
 def sql(
-    query: Annotated[str, typer.Argument(help="One SQL statement; it runs in a transaction that cannot write.")],
+    query: Annotated[
+        str, typer.Argument(help="One SQL statement, or a file .sql of it; it runs in a transaction that cannot write.")
+    ],
     json: JsonFlag = False,
     csv: Annotated[str | None, typer.Option(help="Write the rows to this file as CSV; - for standard output.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write the rows to this file as Parquet.")] = None,
@@ -133,7 +136,7 @@ def sql(
     with plain_errors():
         if sum(map(bool, (json, csv, parquet))) > 1:
             fail("Give one of --json, --csv and --parquet.")
-        columns, rows = _rows_of(query)
+        columns, rows = _rows_of(_read(query) if query.endswith(".sql") else query)
         if not columns:
             messages.print("The statement returned no rows.")
         elif json:
@@ -148,6 +151,13 @@ def sql(
             messages.print(f"Wrote {len(rows):,} rows to {csv or parquet}.", soft_wrap=True)
 
 
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        fail(f"The query {file} cannot be read: {error.strerror}.")
+
+
 def _rows_of(query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Run one statement that cannot write. Columns and rows; no columns where it returns none."""
     from sqlalchemy import text
@@ -155,7 +165,9 @@ def _rows_of(query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     from flows.resources import open_engine
     from flows.settings import load_settings
 
-    engine = open_engine(load_settings())
+    settings = load_settings()
+    expect_database(settings)
+    engine = open_engine(settings)
     try:
         with engine.connect() as connection:
             connection.execution_options(postgresql_readonly=True)

@@ -151,9 +151,11 @@ def test_a_restore_that_replaces_keeps_the_old_folder_and_puts_it_back_where_the
     assert str(old) in done.stderr
 
 
-def test_where_there_is_no_database_nothing_is_backed_up_and_none_is_made(here, folder):
+def test_where_there_is_no_database_nothing_is_backed_up_or_asked_and_none_is_made(here, folder):
     done = here("elsewhere", "backup")
     assert done.exit_code == 1
     assert f"There is no embedded database in {folder / 'elsewhere'}" in done.stderr
     assert "Set CASTING_HOME" in done.stderr
+    asked = here("elsewhere", "db", "sql", "SELECT 1")
+    assert (asked.exit_code, "There is no embedded database in" in asked.stderr) == (1, True)
     assert not (folder / "elsewhere").exists()

@@ -130,10 +130,24 @@ def test_sql_prints_a_table_and_json_and_cannot_write(plant, casting):
     assert "champion" in shown.stdout
     rows = json.loads(casting("db", "sql", "SELECT state, 1.5 AS x FROM model", "--json").stdout)
     assert rows == [{"state": "champion", "x": "1.5"}]
+    commented = casting("db", "sql", "-- Which model judges?\nSELECT state FROM model", "--csv", "-")
+    assert commented.stdout == "state\nchampion\n"
     refused = casting("db", "sql", "UPDATE model SET state = 'retired'")
     assert refused.returncode == 1
     assert "read-only transaction" in refused.stderr
     assert plant.sql("SELECT state FROM model") == [("champion",)]
+
+
+def test_a_query_may_be_a_file(plant, monkeypatch, tmp_path):
+    from typer.testing import CliRunner
+
+    from flows.cli import app
+
+    (tmp_path / "one.sql").write_text("-- How many?\nSELECT count(*) AS models FROM model;\n")
+    asked = CliRunner().invoke(app, ["db", "sql", str(tmp_path / "one.sql"), "--csv", "-"])
+    assert (asked.exit_code, asked.stdout) == (0, "models\n0\n"), asked.stderr
+    absent = CliRunner().invoke(app, ["db", "sql", "two.sql"])
+    assert (absent.exit_code, "The query two.sql cannot be read: No such file" in absent.stderr) == (1, True)
 
 
 def test_url_and_upgrade_work_on_an_empty_database_and_name_no_password(plant, casting, empty_database_url):
