@@ -18,13 +18,10 @@ At 2 %, batches of 200 and the ARL0 of the 3-sigma p-chart (26,740 parts; `casti
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import betaln, expit, logit
+from scipy.special import expit, logit
 from scipy.stats import norm
 
 from casting_core.alarm_design import (
@@ -34,12 +31,12 @@ from casting_core.alarm_design import (
     draft_design,
     finish_design,
 )
+from casting_core.alarm_scenario import Comparison, Method, Scenario
+from casting_core.bank_simulation import Bank, bank_arl0, bank_arl1
 from casting_core.control_charts import signal_probability, upper_signal_count
 from casting_core.errors import InvalidInput
 from casting_core.rates import NEGLIGIBLE_ICC, proper_rate
 from casting_core.run_length import WeightDistribution, average_run_length
-
-RATIOS = (1.5, 2.0, 3.0)
 
 # The model of `score_cusum`: better than the floor measured on the real data (0.946), worse than what is hoped for.
 DEFAULT_AUROC = 0.99
@@ -48,60 +45,7 @@ DEFAULT_PRECISION = 0.75
 
 _SCORE_SPAN, _SCORE_BINS = 8.0, 4_000  # standard deviations beyond the means; bins of the scores
 
-_CYCLES, _RUNS, _CORRECTIONS = 60_000, 10_000, 2
-# Fixed, so that the same question gets the same answer.
-_SEED = 20_260_101
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """One chart's run lengths, in parts. `arl0_se` and `arl1_se` are 0 where exact, else standard errors.
-
-    None stands for a climb to 100 % or beyond, and for a chart that can never signal. Keys of `arl1_parts` are ratios.
-    """
-
-    name: str
-    arl0_parts: float | None
-    arl1_parts: dict[str, float | None]
-    arl0_se: float = 0.0
-    arl1_se: dict[str, float] = field(default_factory=dict)
-    design: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What was compared, and the charts: rates in defectives per part, `arl0` the promise of every design in parts."""
-
-    p0: float
-    ratio: float
-    n: int
-    icc: float
-    arl0: float
-    methods: tuple[Method, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """Batches of `n` parts, called defective at the rate `p0`, correlated by `icc` inside batches."""
-
-    p0: float
-    ratio: float
-    n: int
-    icc: float
-
-    def __post_init__(self) -> None:
-        proper_rate("p0", self.p0)
-        draft_design(self.p0, self.ratio)
-        if self.n < 1:
-            raise InvalidInput(f"n, the parts in a batch, must be at least 1, got {self.n!r}")
-        if not 0 <= self.icc < 1:
-            raise InvalidInput(f"icc, the correlation inside batches, lies in [0, 1), got {self.icc!r}")
-
-    @property
-    def rates(self) -> dict[str, float | None]:
-        """The climbs to report: `RATIOS` and the design's own; None where one would reach 100 %."""
-        ratios = sorted({*RATIOS, self.ratio})
-        return {f"{ratio:g}": ratio * self.p0 if ratio * self.p0 < 1 else None for ratio in ratios}
+_CORRECTIONS = 2
 
 
 def compare(
@@ -261,16 +205,6 @@ def _score_cusum(scenario: Scenario, target: float, *, auroc: float, precision: 
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Bank:
-    """Two Bernoulli CUSUMs side by side, for `climbs` in defectives per part; arrays have shape [2, 1]."""
-
-    climbs: tuple[float, ...]
-    up: NDArray[np.int64]
-    down: NDArray[np.int64]
-    limit: NDArray[np.int64]
-
-
 def _bank(scenario: Scenario, target: float) -> Method | None:
     """Simulate two CUSUMs on the same parts, for a smaller and a larger climb, that alarm when either does.
 
@@ -280,22 +214,22 @@ def _bank(scenario: Scenario, target: float) -> Method | None:
     if ratios[1] * scenario.p0 >= 1:
         return None
 
-    def bank(own_arl0: float) -> _Bank:
+    def bank(own_arl0: float) -> Bank:
         designs = [
             design_cusum(baseline=scenario.p0, ratio=ratio, arl0=own_arl0, icc=scenario.icc, batch=scenario.n)
             for ratio in ratios
         ]
         columns = ([d.defective_weight for d in designs], [d.sound_weight for d in designs], [d.limit for d in designs])
         up, down, limit = (np.array(column)[:, None] for column in columns)
-        return _Bank(climbs=tuple(d.climb for d in designs), up=up, down=down, limit=limit)
+        return Bank(climbs=tuple(d.climb for d in designs), up=up, down=down, limit=limit)
 
     own = 1.6 * target
     for _ in range(_CORRECTIONS):
-        own *= target / _bank_arl0(scenario, bank(own))[0]
+        own *= target / bank_arl0(scenario, bank(own))[0]
     charts = bank(own)
-    arl0, arl0_se = _bank_arl0(scenario, charts)
+    arl0, arl0_se = bank_arl0(scenario, charts)
     climbs = {
-        ratio: _bank_arl1(scenario, charts, rate) if rate else (None, 0.0) for ratio, rate in scenario.rates.items()
+        ratio: bank_arl1(scenario, charts, rate) if rate else (None, 0.0) for ratio, rate in scenario.rates.items()
     }
     return Method(
         name="cusum_bank",
@@ -311,80 +245,3 @@ def _bank(scenario: Scenario, target: float) -> Method | None:
             "exact": False,
         },
     )
-
-
-def _bank_arl0(scenario: Scenario, bank: _Bank) -> tuple[float, float]:
-    """ARL0 and its standard error, by renewal: mean parts of a cycle over the chance that a cycle ends in an alarm.
-
-    A cycle runs from rest to rest at the start of a batch. As the chance is tiny, it is estimated where defectives come
-    at the climbs of both charts in turn, each path weighed by its likelihood ratio (importance sampling: Siegmund 1976,
-    Annals of Statistics 4, 673-684): the cost does not grow with ARL0.
-    """
-    lengths, _, _ = _paths(scenario, bank, rate=scenario.p0, drawn_at=(scenario.p0,), runs=_CYCLES, to_rest=True)
-    _, alarmed, likelihood = _paths(scenario, bank, rate=scenario.p0, drawn_at=bank.climbs, runs=_CYCLES, to_rest=True)
-    chances = alarmed * likelihood
-    arl0 = lengths.mean() / chances.mean()
-    relative = math.hypot(lengths.std() / lengths.mean(), chances.std() / chances.mean()) / math.sqrt(_CYCLES)
-    return float(arl0), float(arl0 * relative)
-
-
-def _bank_arl1(scenario: Scenario, bank: _Bank, rate: float) -> tuple[float, float]:
-    lengths, _, _ = _paths(scenario, bank, rate=rate, drawn_at=(rate,), runs=_RUNS, to_rest=False)
-    return float(lengths.mean()), float(lengths.std() / math.sqrt(_RUNS))
-
-
-def _paths(
-    scenario: Scenario, bank: _Bank, *, rate: float, drawn_at: tuple[float, ...], runs: int, to_rest: bool
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Run paths from rest to the alarm, or back to rest at a batch's end: parts, alarmed, likelihood ratio; [runs].
-
-    Paths are drawn in turn at each rate of `drawn_at`; the ratio is that of `rate` to their mixture. A step goes from
-    one defective part to the next, as between two of them all charts just fall.
-    """
-    rng = np.random.default_rng(_SEED)
-    # Without correlation any cut makes a batch; this one makes resting points frequent.
-    n = scenario.n if scenario.icc else math.ceil(1 / scenario.p0)
-    parts, alarmed, log_ratio = np.zeros(runs), np.zeros(runs, dtype=bool), np.zeros((len(drawn_at), runs))
-    path, mean = np.arange(runs), np.resize(np.array(drawn_at), runs)
-    level, left, found = np.zeros((2, runs), dtype=np.int64), np.full(runs, n), np.zeros(runs, dtype=np.int64)
-    chance = _batch_rates(rng, mean, scenario.icc)
-    while path.size:
-        gap = rng.geometric(chance)
-        defective, step = gap <= left, np.minimum(gap, left)
-        level = np.maximum(level - bank.down * (step - defective), 0) + bank.up * defective
-        parts[path] += step
-        left, found = left - step, found + defective
-        over, ended = (level >= bank.limit).any(axis=0), left == 0
-        settled = over | ended
-        for row, drawn in zip(log_ratio, drawn_at, strict=True):
-            row[path[settled]] += _log_ratio(found[settled], (n - left)[settled], drawn, rate, scenario.icc)
-        alarmed[path[over]] = True
-        chance[ended] = _batch_rates(rng, mean[path[ended]], scenario.icc)
-        left, found = np.where(ended, n, left), np.where(ended, 0, found)
-        going = ~(over | (ended & (level == 0).all(axis=0))) if to_rest else ~over
-        path, level, left, found, chance = path[going], level[:, going], left[going], found[going], chance[going]
-    return parts, alarmed, 1 / np.exp(log_ratio).mean(axis=0)
-
-
-def _batch_rates(rng: np.random.Generator, mean: NDArray[np.float64], icc: float) -> NDArray[np.float64]:
-    if icc == 0:
-        return mean.copy()
-    precision = 1 / icc - 1
-    # numpy draws no geometric at 0; so small a rate gives no defective in any batch either.
-    return np.maximum(rng.beta(mean * precision, (1 - mean) * precision), 1e-12)
-
-
-def _log_ratio(
-    found: NDArray[np.int64], inspected: NDArray[np.int64], rate: float, against: float, icc: float
-) -> NDArray[np.float64]:
-    """Log-likelihood ratio of `rate` to `against`, for the parts of one batch each in their order; shape [paths]."""
-
-    def log_likelihood(of: float) -> NDArray[np.float64]:
-        if icc == 0:
-            plain: NDArray[np.float64] = found * math.log(of) + (inspected - found) * math.log1p(-of)
-            return plain
-        a, b = of * (1 / icc - 1), (1 - of) * (1 / icc - 1)
-        correlated: NDArray[np.float64] = betaln(found + a, inspected - found + b) - betaln(a, b)
-        return correlated
-
-    return log_likelihood(rate) - log_likelihood(against)

@@ -12,7 +12,7 @@ import safetensors.torch
 
 from casting_core.card import ModelCard
 from casting_core.errors import ArtifactCorrupt, ArtifactMissing
-from casting_core.storage import raise_translated
+from casting_core.storage_errors import raise_translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ import fsspec
 import numpy as np
 
 from casting_core.errors import ArtifactCorrupt, ArtifactMissing
-from casting_core.storage import raise_translated
+from casting_core.storage_errors import raise_translated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -12,17 +12,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.session import get_session
 
 from casting_core.errors import InvalidInput, StorageDenied
-from casting_core.storage import (
-    DELETED,
-    FORBIDDEN,
-    OVERWRITTEN,
-    WRONG_CREDENTIALS,
-    ObjectStore,
-    ObjectVersion,
-    S3Store,
-    refused,
-    unanswered,
-)
+from casting_core.storage import ObjectStore, ObjectVersion, S3Store
+from casting_core.storage_errors import DELETED, FORBIDDEN, OVERWRITTEN, WRONG_CREDENTIALS, refused, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import fsspec
 from fsspec.asyn import sync
 
-from casting_core.errors import BucketMissing, InvalidInput, StorageDenied, StorageUnavailable
-from casting_core.types import Rejection
+from casting_core.errors import BucketMissing, InvalidInput
+from casting_core.storage_errors import OVERWRITTEN, answer_of, raise_translated, rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from casting_core.types import Rejection
 
 # What a picture was when it was listed: its uri and etag.
 ObjectVersion = tuple[str, str]
@@ -35,28 +37,6 @@ _DISK_READERS = 8
 _FILES_AT_A_TIME = 16
 # Several chunks are fetched at a time. botocore opens ten connections, and every further request would wait for one.
 _CONNECTIONS = 4 * REQUESTS_IN_FLIGHT
-# Libraries whose errors mean that a request did not come through.
-_TRANSPORTS = frozenset(
-    {"aiohttp", "aiobotocore", "botocore", "urllib3", "requests", "google", "gcsfs", "azure", "adlfs"}
-)
-# S3's words for credentials that are wrong as such, whatever the object.
-WRONG_CREDENTIALS = frozenset(
-    {
-        "AccountProblem",
-        "AllAccessDisabled",
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "NotSignedUp",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-    }
-)
-# Why an object cannot be had, whatever reads it.
-OVERWRITTEN = Rejection(reason="missing", detail="overwritten after it was listed; the new picture is another image")
-DELETED = Rejection(reason="missing", detail="deleted after it was listed")
-FORBIDDEN = Rejection(reason="access_denied", detail="the storage credentials may not read this object")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +171,7 @@ class ObjectStore:
         try:
             return self._read(path, etag)
         except Exception as error:  # noqa: BLE001 - each kind is told apart below
-            return _rejected(error, uri)
+            return rejected(error, uri)
 
     def _read(self, path: str, etag: str) -> bytes | Rejection:  # noqa: ARG002 - not every store can compare it
         content: bytes = self._fs.cat_file(path)
@@ -287,15 +267,15 @@ class S3Store(ObjectStore):
                 async with response["Body"] as body:
                     content: bytes = await body.read()
             except Exception as error:  # noqa: BLE001 - each kind is told apart there
-                answer = _answer(error).get("ResponseMetadata", {})
+                answer = answer_of(error).get("ResponseMetadata", {})
                 if answer.get("HTTPStatusCode") == HTTPStatus.PRECONDITION_FAILED:
                     return OVERWRITTEN
-                return _rejected(error, uri)
+                return rejected(error, uri)
         return content
 
     def _root_is_just_empty(self, error: Exception) -> bool:
         # s3fs raises this of its own for a folder without keys, and because of an answer for a missing bucket.
-        return not _answer(error)
+        return not answer_of(error)
 
 
 def open_store(
@@ -342,45 +322,3 @@ def _local_entry(path: str) -> dict[str, Any] | None:
 
 def _raise(error: OSError) -> NoReturn:
     raise error
-
-
-def _rejected(error: Exception, uri: str) -> Rejection:
-    """Tell an object that cannot be had from a storage that is in trouble, which raises."""
-    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
-        return DELETED
-    if not isinstance(error, PermissionError) or _code(error) in WRONG_CREDENTIALS:
-        raise_translated(error, uri)
-    return FORBIDDEN
-
-
-def _answer(error: Exception) -> Mapping[str, Any]:
-    """What S3 answered, where an answer of it led to the error."""
-    answer: Mapping[str, Any] = getattr(error.__cause__, "response", {})
-    return answer
-
-
-def _code(error: Exception) -> str:
-    return str(_answer(error).get("Error", {}).get("Code", ""))
-
-
-def raise_translated(error: Exception, what: str) -> NoReturn:
-    """Raise what storage said as an error of this package; a defect of the program stays what it is."""
-    kind = type(error)
-    is_refusal = isinstance(error, PermissionError) or "Credentials" in kind.__name__
-    if is_refusal or _code(error) in WRONG_CREDENTIALS:
-        raise refused(what, str(error)) from error
-    if isinstance(error, OSError | TimeoutError | EOFError) or kind.__module__.split(".")[0] in _TRANSPORTS:
-        raise unanswered(what, f"{kind.__name__}: {error}") from error
-    raise error
-
-
-def refused(what: str, said: str) -> StorageDenied:
-    """The error for credentials that storage does not accept, with its words."""
-    return StorageDenied(
-        f"Access to {what} was refused: {said}. Check the credentials and their rights to list and read."
-    )
-
-
-def unanswered(what: str, said: str) -> StorageUnavailable:
-    """The error for a storage in trouble, with its words."""
-    return StorageUnavailable(f"Storage did not answer for {what}: {said}.")

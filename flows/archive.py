@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pyarrow.parquet as pq
 
-from casting_core.storage import raise_translated
+from casting_core.storage_errors import raise_translated
 from db import archive, rollups
 from flows.errors import ArchiveDamaged
 

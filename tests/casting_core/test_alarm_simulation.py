@@ -3,11 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from casting_core import alarm_simulation
+from casting_core import bank_simulation
 from casting_core.alarm_design import design_cusum
+from casting_core.alarm_scenario import Scenario
 from casting_core.alarm_simulation import compare
 from casting_core.errors import InvalidInput
-from casting_core.run_length import average_run_length
+from casting_core.run_length import WeightDistribution, average_run_length
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +68,14 @@ def test_only_the_plain_chart_breaks_its_promise_under_overdispersion(correlated
 def test_importance_sampling_agrees_with_the_chain(monkeypatch):
     design = design_cusum(baseline=0.02, arl0=26_740.5)
     up, down, limit = ([[value]] * 2 for value in (design.defective_weight, design.sound_weight, design.limit))
-    bank = alarm_simulation._Bank(climbs=(0.04,), up=up, down=down, limit=limit)
-    monkeypatch.setattr(alarm_simulation, "_CYCLES", 20_000)
+    bank = bank_simulation.Bank(climbs=(0.04,), up=up, down=down, limit=limit)
+    monkeypatch.setattr(bank_simulation, "_CYCLES", 20_000)
     for icc, exact in ((0.0, 27_122), (0.005, 5_701)):
-        scenario = alarm_simulation.Scenario(p0=0.02, ratio=2.0, n=200, icc=icc)
-        arl0, error = alarm_simulation._bank_arl0(scenario, bank)
+        scenario = Scenario(p0=0.02, ratio=2.0, n=200, icc=icc)
+        arl0, error = bank_simulation.bank_arl0(scenario, bank)
         assert abs(arl0 - exact) < 4 * error < 0.25 * exact
-        mean, error = alarm_simulation._bank_arl1(scenario, bank, 0.06)
-        distribution = alarm_simulation.WeightDistribution.of_verdicts(design)
+        mean, error = bank_simulation.bank_arl1(scenario, bank, 0.06)
+        distribution = WeightDistribution.of_verdicts(design)
         assert abs(mean - average_run_length(distribution, rate=0.06, limit=247, icc=icc, batch=200)) < 4 * error
 
 

@@ -9,7 +9,7 @@ import typer
 from flows.commands.console import JsonFlag, plain_errors, print_json, print_table
 
 if TYPE_CHECKING:
-    from casting_core.alarm_simulation import Comparison
+    from casting_core.alarm_scenario import Comparison
 
 
 def simulate(
