@@ -15,7 +15,7 @@ __all__ = ["refresh"]
 
 
 def refresh(engine: Engine) -> list[str]:
-    """Analyse the tables that have changed much since they last were, and return their names.
+    """Analyse those tables of this user that have changed much since they last were, and return their names.
 
     Autovacuum does so once a minute. Until then the planner takes a month that has just begun for empty, and a join of
     it compares every row with every other: seconds for ten thousand images.

@@ -3,7 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from db import images, statistics
+from db import images, migrate, statistics
+from db.engine import make_engine
 from db.queries import load
 from db.verdicts import write_judgements
 from tests.db.builders import (
@@ -78,3 +79,14 @@ def test_a_table_that_another_run_is_analysing_is_not_waited_for(engine, judged)
         statistics.refresh(engine)
         assert value(engine, "SELECT reltuples FROM pg_class WHERE relname = 'verdict_2026_11'") == -1
     assert statistics.refresh(engine) == ["month.verdict_2026_11"]
+
+
+def test_who_may_not_analyse_leaves_it_to_autovacuum(engine, judged, migrated_database_url):
+    with engine.begin() as connection:
+        migrate.grant(connection)
+    writer = make_engine(migrated_database_url.set(username="casting_writer", password=None))
+    try:
+        assert statistics.refresh(writer) == []
+    finally:
+        writer.dispose()
+    assert statistics.refresh(engine) != []
