@@ -89,10 +89,7 @@ def watched_hours(connection: Connection, back_to: Mapping[str, datetime]) -> di
 
 def active_hours(connection: Connection, *, since: datetime) -> dict[str, list[datetime]]:
     """Return the hours in which each line has had parts, of those still known."""
-    found: dict[str, list[datetime]] = defaultdict(list)
-    for line, hour in connection.execute(load("active_hours"), {"since": since}):
-        found[line].append(hour)
-    return dict(found)
+    return {row.line: row.hours for row in connection.execute(load("active_hours"), {"since": since})}
 
 
 def count_parts(connection: Connection, *, since: datetime) -> int:
