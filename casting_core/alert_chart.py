@@ -1,4 +1,4 @@
-"""The chart picture of an alert: the rate hour by hour with its limits, and below it the CUSUM that gave the alarm.
+"""The chart picture of an alert: the rate over time with its limits, and below it the CUSUM that gave the alarm.
 
 Drawn for a phone: a square of 1080 pixels, large letters, one thing to see at a time.
 """
@@ -36,6 +36,9 @@ _LETTERS = 13
 _TITLE_WIDTH = 50
 _HEADROOM = 1.1
 _HOUR = timedelta(hours=1)
+# A rate of a few parts jumps between nothing and a lot: hours are put together until their rate is one of so many.
+_LEAST_PARTS = 30
+_HOURS_TOGETHER = (1, 2, 4, 8, 12, 24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,26 +103,31 @@ def draw_alert_chart(history: ChartHistory, *, title: str, timezone: tzinfo, cou
 
 
 def _draw_rate(axes: Axes, history: ChartHistory, counted: str) -> None:
-    hours, defective, inspected = _by_hour(history)
-    axes.set_ylabel(f"{counted} per hour", fontsize=_LETTERS, color=_INK)
+    together = _hours_together(history)
+    stretch = together * _HOUR
+    starts, defective, inspected = _by_stretch(history, stretch)
+    over = "hour" if together == 1 else "day" if stretch == timedelta(days=1) else f"{together} hours"
+    axes.set_ylabel(f"{counted} per {over}", fontsize=_LETTERS, color=_INK)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _place: percent(rate)))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     chart = p_chart(defective, inspected, centre=history.baseline)
-    # Drawn as steps, so that each hour's limit spans its hour.
+    # Drawn as steps, so that each limit spans its hours.
     axes.axhline(history.baseline, color=_QUIET, linewidth=1.5, label=f"before: {percent(history.baseline)}")
+    ends = _numbers([*starts, starts[-1] + stretch])
     axes.stairs(
         chart.upper,
-        _numbers([*hours, hours[-1] + _HOUR]),
+        ends,
         baseline=None,
         color=_ALARM,
         linewidth=1.5,
         linestyle="--",
         label="limit",
     )
-    middles: Any = [hour + _HOUR / 2 for hour in hours]
+    middles: Any = [start + stretch / 2 for start in starts]
     axes.plot(middles, chart.rate, color=_RATE, linewidth=2, marker="o", markersize=7, label="rate")
     beyond = np.flatnonzero(chart.above)
     axes.plot([middles[index] for index in beyond], chart.rate[beyond], "o", color=_ALARM, markersize=11, zorder=3)
+    axes.set_xlim(ends[0], ends[-1])
     axes.set_ylim(0, max(float(np.nanmax(chart.rate)), history.baseline * 2, 0.002) * _HEADROOM)
 
 
@@ -161,16 +169,22 @@ def _dress(axes: Axes, history: ChartHistory, timezone: tzinfo) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _by_hour(history: ChartHistory) -> tuple[list[datetime], NDArray[np.int64], NDArray[np.int64]]:
-    """The hours from the first part to the last, and how many parts of each were defective and inspected."""
-    starts = [moment.replace(minute=0, second=0, microsecond=0) for moment in history.times]
-    first, last = min(starts), max(starts)
-    hours = [first + _HOUR * step for step in range(int((last - first) / _HOUR) + 1)]
-    places = np.array([int((start - first) / _HOUR) for start in starts])
-    inspected = np.bincount(places, minlength=len(hours)).astype(np.int64)
-    weights = np.array(history.outcomes, dtype=float)
-    defective = np.rint(np.bincount(places, weights=weights, minlength=len(hours))).astype(np.int64)
-    return hours, defective, inspected
+def _hours_together(history: ChartHistory) -> int:
+    hours = {moment.replace(minute=0, second=0, microsecond=0) for moment in history.times}
+    each = len(history.times) / len(hours)
+    return next((together for together in _HOURS_TOGETHER if together * each >= _LEAST_PARTS), _HOURS_TOGETHER[-1])
+
+
+def _by_stretch(
+    history: ChartHistory, stretch: timedelta
+) -> tuple[list[datetime], NDArray[np.int64], NDArray[np.int64]]:
+    """The stretches from the first part to the last, and how many parts of each were defective and inspected."""
+    first = min(history.times).replace(minute=0, second=0, microsecond=0)
+    places = np.array([(moment - first) // stretch for moment in history.times])
+    starts = [first + stretch * step for step in range(int(places.max()) + 1)]
+    inspected = np.bincount(places).astype(np.int64)
+    defective = np.rint(np.bincount(places, weights=np.array(history.outcomes, dtype=float))).astype(np.int64)
+    return starts, defective, inspected
 
 
 def _numbers(moments: Sequence[datetime]) -> NDArray[np.float64]:

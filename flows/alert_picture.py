@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from casting_core.production import Parts
     from flows.resources import Resources
 
-_BEFORE, _LONGEST = timedelta(hours=24), timedelta(days=4)
+_AROUND, _LEAST = timedelta(hours=24), timedelta(days=4)
 _HOUR = timedelta(hours=1)
 _COUNTED: dict[AlertKind, str] = {
     "defect_rate_climb": "defective",
@@ -52,14 +52,13 @@ def draw_picture(resources: Resources, alert_id: AlertId) -> bytes | None:
 
 
 def read_history(connection: Connection, alert: Alert) -> ChartHistory | None:
-    """Read the parts of an alert's stream, from a day before the change on, and the statistic after each."""
+    """Read the parts of an alert's stream around the change and the signal, and the statistic after each."""
     finding, name = alert.finding, alert.finding.evidence.get("chart")
     newest = streams.read_states(connection).get(finding.stream)
     chart = None if newest is None or name is None else read_charts(newest).get(name)
     if newest is None or chart is None or chart.footing is None:
         return None
-    since = start_of(hour_of((finding.since.low if finding.since else alert.opened_at) - _BEFORE))
-    until = min(max(newest.hour, since) + _HOUR, since + _LONGEST)
+    since, until = _stretch(alert, newest=newest.hour)
     parts = read_parts(connection, finding.stream, since=since, until=until)
     if parts is None:
         return None
@@ -77,6 +76,19 @@ def read_history(connection: Connection, alert: Alert) -> ChartHistory | None:
         limit=float(chart.footing.design.limit),
         onset=finding.since,
     )
+
+
+def _stretch(alert: Alert, *, newest: datetime) -> tuple[datetime, datetime]:
+    """From as long before the likely change as the signal came after it, a day at least, to a day after the signal.
+
+    The change can have begun much sooner than is likely, above all where parts are few.
+    """
+    finding = alert.finding
+    told = finding.evidence.get("signalled_at")
+    signal = alert.opened_at if told is None else datetime.fromisoformat(told)
+    change = signal if finding.since is None else finding.since.estimate
+    since = start_of(hour_of(change - max(_AROUND, signal - change)))
+    return since, min(max(newest, since) + _HOUR, max(signal + _AROUND, since + _LEAST))
 
 
 def _until_alarms(design: CusumDesign, state: CusumState, outcomes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -174,7 +174,8 @@ def table(climbs: Sequence[Climb], found: Sequence[Alert], *, per_hour: int, wat
             continue
         alert = told[-1]
         finding = alert.finding
-        signalled = datetime.fromisoformat(finding.evidence["signalled_at"])
+        # Where the chart that signalled first is back, the alert shows the signal of the other, which came later.
+        signalled = min(datetime.fromisoformat(finding.evidence["signalled_at"]), alert.opened_at)
         parts = round((signalled - begin) / HOUR * per_hour)
         away = (finding.since.estimate - begin) / HOUR
         rows.append(
