@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import HOURLY, AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -156,6 +156,8 @@ def _dress(axes: Axes, history: ChartHistory, timezone: tzinfo) -> None:
         axes.axvspan(low, high, color=_ALARM, alpha=0.13, linewidth=0)
         axes.axvline(estimate, color=_ALARM, linewidth=2, label="began about here")
     locator = AutoDateLocator(tz=timezone, minticks=3, maxticks=6)
+    # Nothing of its own fits a little less than three days.
+    locator.intervald[HOURLY] = [*locator.intervald[HOURLY], 24]
     axes.xaxis.set_major_locator(locator)
     days = ["%Y", "%b", "%-d %b", "%H:%M", "%H:%M", "%H:%M"]
     axes.xaxis.set_major_formatter(

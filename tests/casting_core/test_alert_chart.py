@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from casting_core.alert_chart import ChartHistory, draw_alert_chart
+from casting_core.alert_chart import ChartHistory, _by_stretch, _hours_together, draw_alert_chart
 from casting_core.alert_types import Onset
 from casting_core.errors import InvalidInput
 from tests.casting_core.alert_examples import NOW, ONSET
@@ -70,6 +70,23 @@ def test_an_hour_without_parts_leaves_a_gap_and_parts_of_equal_times_are_one_hou
     moments = (NOW, NOW, NOW, NOW + timedelta(hours=3))
     shown = ChartHistory(times=moments, outcomes=(0.0, 1.0, 0.4, 1.0), baseline=0.05)
     assert pixels(draw(shown), RATE) > 100
+
+
+@pytest.mark.parametrize("hours", [1, 5, 30, 62, 71, 200, 1_000])
+def test_every_stretch_of_time_has_a_scale(hours):
+    shown = history([0, 1, 0] * 20, every=timedelta(hours=hours) / 60, onset=ONSET)
+    assert pixels(draw(shown), RATE) > 100
+
+
+def test_a_few_parts_an_hour_are_put_together():
+    hourly = history([1] + [0] * 9, every=timedelta(hours=1))
+    assert _hours_together(hourly) == 24
+    by_minutes = {each: _hours_together(history([0] * 600, every=timedelta(minutes=each))) for each in (1, 3, 10)}
+    assert by_minutes == {1: 1, 3: 2, 10: 8}
+    starts, defective, inspected = _by_stretch(hourly, timedelta(hours=4))
+    assert defective.tolist() == [1, 0, 0]
+    assert inspected.tolist() == [4, 4, 2]
+    assert starts[1] - starts[0] == timedelta(hours=4)
 
 
 def test_time_zones_of_fixed_offset_are_drawn_too():
