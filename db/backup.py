@@ -78,7 +78,7 @@ def refuse_foreign(file: Path) -> None:
 def _unpacked(file: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="casting-restore-") as folder:
         try:
-            with tarfile.open(file) as tar:
+            with tarfile.open(file, "r:") as tar:
                 for name in (_ROLES, _DUMP):
                     _unpack(tar, name, Path(folder))
         except (OSError, tarfile.TarError, KeyError) as error:

@@ -62,11 +62,12 @@ def check_bucket(settings: Settings) -> Finding:
     try:
         store = open_storage(settings, url)
         store.check_root()
-        folders = store.list_folder("").folders
+        root = store.list_folder("")
     except CastingError as error:
         return Finding(well=False, text=str(error))
-    first = f": {', '.join(sorted(folders)[:5])}" if folders else "; no picture has come yet"
-    return Finding(well=True, text=f"{store.url}, {len(folders)} folders at its root{first}")
+    first = f": {', '.join(sorted(root.folders)[:5])}" if root.folders else ""
+    empty = "" if root.folders or root.files else "; no picture has come yet"
+    return Finding(well=True, text=f"{store.url}, {len(root.folders)} folders at its root{first}{empty}")
 
 
 def check_model(settings: Settings) -> Finding:

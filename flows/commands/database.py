@@ -105,7 +105,7 @@ def archive(
         for month in months:
             moved = archive_month(engine, month, url=url, options=settings.storage_options(url))
             told = ", ".join(f"{rows} of {table}" for table, rows in moved.items())
-            messages.print(f"{month:%Y-%m} lies in {url}: {told}.")
+            messages.print(f"{month:%Y-%m} lies in {url}: {told}.", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -117,7 +117,8 @@ def unarchive(
 
     with plain_errors(), _opened() as (settings, engine):
         moved = unarchive_month(engine, month.date(), options_for=settings.storage_options)
-        messages.print(f"{month:%Y-%m} is back: {', '.join(f'{rows} of {table}' for table, rows in moved.items())}.")
+        told = ", ".join(f"{rows} of {table}" for table, rows in moved.items())
+        messages.print(f"{month:%Y-%m} is back: {told}.", highlight=False, soft_wrap=True)
 
 
 # A query may begin with a comment, which looks like an option.

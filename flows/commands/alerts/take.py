@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from casting_core.alert_types import Alert
 
-WhyOption = Annotated[str, typer.Option(help="Why; it stands in the alert's history and in the message to others.")]
+WhyOption = Annotated[str, typer.Option(help="Why; it stands in the history, and in messages to others.")]
 
 
 def ack(alert_id: AlertArgument, why: WhyOption) -> None:
