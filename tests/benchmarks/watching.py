@@ -1,6 +1,7 @@
 """Watching fifty lines: a backlog of many parts at once, then one more hour, each in a process of its own.
 
-Then more hours, with days, a month and months of history behind them: they should cost what is new alone.
+Then more hours, with days, a month and months of history behind them: they should cost what is new alone. In the end
+ten moulds on each line are watched too.
 """
 
 from __future__ import annotations
@@ -44,6 +45,13 @@ _STATES = """
         '{"parts": 10, "defective": 0, "review": 0, "quarantined": 0}', '{}'
     FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS h, generate_series(1, 50) AS l
 """
+_MOULDS_EACH, _MOULD_HOURS = 10, 20
+_MOULDS = """
+    INSERT INTO part_attribute (line, part_id, day, key, value)
+    SELECT line, part_id, (captured_at AT TIME ZONE 'UTC')::date, 'mould', 'M' || right(part_id, 3)::integer % :moulds
+    FROM image
+    WHERE captured_at >= :since AND captured_at < :until
+"""
 _REVIEW = ((0.35, 0.002), (0.45, 0.001), (0.55, 0.0008), (0.65, 0.0005))
 _PROGRAM = """
 import json, sys, time
@@ -77,10 +85,11 @@ def processor_of(pid):
 with resources.engine.begin() as connection:
     pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     postgres, processor = processor_of(pid), time.process_time()
-    summary = watch_once(connection, resources.settings, now=datetime.fromisoformat(sys.argv[1]))
+    settings = resources.settings.model_copy(update={"alert_streams": sys.argv[2]})
+    summary = watch_once(connection, settings, now=datetime.fromisoformat(sys.argv[1]))
     postgres, processor = processor_of(pid) - postgres, time.process_time() - processor
-print(json.dumps({"parts": summary.parts, "seconds": summary.seconds, "designing": designing, "processor": processor,
-                  "postgres": postgres, "peak": peak_mebibytes()}))
+print(json.dumps({"parts": summary.parts, "streams": summary.streams, "seconds": summary.seconds,
+                  "designing": designing, "processor": processor, "postgres": postgres, "peak": peak_mebibytes()}))
 """
 _VERDICTS = """
     INSERT INTO verdict (image_id, captured_at, model_id, run_id, p_defective, verdict, sha256)
@@ -108,10 +117,16 @@ class _Plant:
             values = {"model": self.model, "run": self.scoring_run, "since": since, "until": until}
             connection.execute(text(_VERDICTS), values)
 
+    def tell_moulds(self, first: int, last: int) -> None:
+        """Say of which mould the parts of some hours are."""
+        window = {"since": START + first * HOUR, "until": START + (last + 1) * HOUR}
+        with self.engine.begin() as connection:
+            connection.execute(text(_MOULDS), window | {"moulds": _MOULDS_EACH})
+
     def analyze(self) -> None:
         """Let Postgres count its rows, as it does by itself after a while."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("ANALYZE image, verdict, stream_state"))
+            connection.execute(text("ANALYZE image, verdict, stream_state, part_attribute"))
 
 
 def run(folder: Path, *, images: int) -> dict[str, Any]:
@@ -136,6 +151,7 @@ def run(folder: Path, *, images: int) -> dict[str, Any]:
         "processor s, Postgres": backlog["postgres"],
         "whole process at most, MiB": backlog["peak"],
         **_hours_more(lines),
+        **_with_moulds(lines, 24 + _HOURS + _WATCHES * (1 + len(_HISTORIES))),
         "designing for 50 lines, s": _designing(()),
         "the same with parts in review, s": _designing(_REVIEW),
         "lines": _LINES,
@@ -166,10 +182,36 @@ def _hours_more(lines: _Plant) -> dict[str, Any]:
     return found
 
 
-def _watch(hour: int) -> dict[str, Any]:
+def _with_moulds(lines: _Plant, end: int) -> dict[str, Any]:
+    """Watch a backlog and one more hour of lines and their moulds, on new baselines."""
+    lines.tell_moulds(end - 24, end - 1)
+    with lines.engine.begin() as connection:
+        reference = Window(since=START + (end - 24) * HOUR, until=START + end * HOUR)
+        set_baselines(
+            connection, reference, who="bench", why="to measure", keys=["mould"], now=START + (end - 1) * HOUR
+        )
+        connection.execute(text("DELETE FROM stream_change"))
+    found = {}
+    for name, hours in (("a backlog", _MOULD_HOURS), ("an hour more", 1)):
+        lines.write(end, end + hours - 1)
+        lines.tell_moulds(end, end + hours - 1)
+        lines.analyze()
+        end += hours
+        watched = _watch(end, streams="mould")
+        found |= {
+            f"with moulds, {name}: parts; streams": f"{watched['parts']:,}; {watched['streams']}",
+            f"with moulds, {name}, s": watched["seconds"],
+            f"with moulds, {name}, of that designing, s": watched["designing"],
+            f"with moulds, {name}, processor s": watched["processor"] + watched["postgres"],
+            f"with moulds, {name}, MiB": watched["peak"],
+        }
+    return found
+
+
+def _watch(hour: int, *, streams: str = "") -> dict[str, Any]:
     """Watch up to an hour in a new process, with nothing designed yet, as a flow run does."""
     now = START + hour * HOUR + timedelta(minutes=5)
-    measured: dict[str, Any] = run_program(_PROGRAM, now.isoformat())
+    measured: dict[str, Any] = run_program(_PROGRAM, now.isoformat(), streams)
     return measured
 
 
