@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casting_core.alert_types import PLANT
-from casting_core.streams import attribute_of, name_of_stream
+from casting_core.streams import name_of_stream, shared_by
 from casting_core.wording import percent
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def advice(finding: Finding) -> str:
             "look at what these lines share first: light, cameras, the model, the melt. All moulds going wrong at "
             "once is less likely."
         )
-    attribute = attribute_of(finding.stream)
-    if attribute is not None:
-        return _ADVICE_ON_SHARED.format(shared=" ".join(attribute), line=finding.line)
+    shared = shared_by(finding.stream)
+    if shared:
+        return _ADVICE_ON_SHARED.format(shared=shared, line=finding.line)
     return _ADVICE[finding.kind].format(line=finding.line or "LINE")
 
 

@@ -20,7 +20,7 @@ from casting_core.chart_plan import ALERT_OF, CHARTS, OF_DEFECTS, possible_ratio
 from casting_core.errors import InvalidInput
 from casting_core.production import DEFECTIVE, QUARANTINED, REVIEW
 from casting_core.rates import Accuracy, clopper_pearson, rogan_gladen
-from casting_core.streams import attribute_of, line_of
+from casting_core.streams import attribute_of, line_of, shared_by
 from casting_core.watching import counted, outcomes_of
 
 if TYPE_CHECKING:
@@ -143,15 +143,11 @@ def with_climbing(findings: Sequence[Finding]) -> list[Finding]:
         if attribute_of(each.stream) is not None:
             climbing[each.line].append(each)
     return [
-        replace(each, evidence={**each.evidence, "climbing": [_shared(of.stream) for of in climbing[each.line]]})
+        replace(each, evidence={**each.evidence, "climbing": [shared_by(of.stream) for of in climbing[each.line]]})
         if each.kind == "defect_rate_climb" and each.stream in climbing
         else each
         for each in findings
     ]
-
-
-def _shared(stream: str) -> str:
-    return " ".join(attribute_of(stream) or ())
 
 
 def grouped(findings: Sequence[Finding], *, lines: int) -> Finding | None:

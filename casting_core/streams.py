@@ -35,11 +35,14 @@ def fleet_of(stream: str) -> str:
     return "" if attribute is None else attribute_stream("", attribute[0], "")
 
 
+def shared_by(stream: str) -> str:
+    """What a stream's parts share beside their line, as people say it: `mould M7`; '' for a line."""
+    return " ".join(attribute_of(stream) or ())
+
+
 def name_of_stream(stream: str) -> str:
     """The stream as people say it: `line-a, mould M7`."""
-    attribute = attribute_of(stream)
+    attribute, line = attribute_of(stream), line_of(stream)
     if attribute is None:
         return stream
-    key, value = attribute
-    line = line_of(stream)
-    return f"{line}, {key} {value}" if line else f"{key}, all"
+    return f"{line}, {shared_by(stream)}" if line else f"{attribute[0]}, all"

@@ -11,8 +11,6 @@ from db.queries import load
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["refresh"]
-
 
 def refresh(engine: Engine) -> list[str]:
     """Analyse those tables of this user that have changed much since they last were, and return their names.

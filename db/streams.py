@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import insert, select, text
 
-from casting_core.production import Verdicts
+from casting_core.production import MICROSECONDS_PER_HOUR, Verdicts
 from casting_core.silence import ScoringHealth
 from db.queries import load
 from db.schema import maintenance_window, model, stream_change
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_MICROSECONDS_PER_DAY = 86_400_000_000
+_MICROSECONDS_PER_DAY = 24 * MICROSECONDS_PER_HOUR
 _SECONDS_TO_2000 = 946_684_800
 # A hash join of a day's pictures must not spill; taken for the transaction only.
 _WORK_MEM = "64MB"
@@ -194,8 +194,7 @@ def set_maintenance(connection: Connection, line: str, *, since: datetime, until
     """Record that a line ('' for all) is set up or repaired, and have the hours that this concerns watched again."""
     connection.execute(insert(maintenance_window).values(line=line, since=since, until=until, who=who, why=why))
     begin = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    lines = [line] if line else [name for name, state in read_states(connection).items() if name == state.line]
-    watched = watched_hours(connection, dict.fromkeys(lines, begin))
+    watched = watched_hours(connection, {line: begin}) if line else active_hours(connection, since=begin)
     mark_changes(connection, [(name, hour) for name, hours in watched.items() for hour in hours if hour < until])
 
 

@@ -56,8 +56,7 @@ def set_baselines(
     parts_of = _read(connection, list(lines) or sorted(pictured), reference, keys)
     start = hour_of(valid_from) if valid_from is not None else hour_of(now) + 1
     found = _of_lines(parts_of, reference, start=start, keys=keys, fleet=len({*pictured, *lines}))
-    for key in keys:
-        found += _of_attribute(connection, parts_of, reference, start=start, keys=keys, key=key)
+    found += _of_attributes(connection, parts_of, reference, start=start, keys=keys)
     return _set(connection, [each for each in found if line_of(each.stream) or not lines], who=who, why=why)
 
 
@@ -80,11 +79,9 @@ def set_first_baselines(connection: Connection, plan: Plan, *, keys: Sequence[st
         if streams.count_parts(connection, since=reference.since) < LEARN_FROM_PARTS:
             return False
         return bool(set_baselines(connection, reference, who=WATCH, why=why, keys=keys, now=now))
-    found = []
     known = [key for key in unknown if streams.count_parts_with(connection, key, since=first) >= LEARN_FROM_PARTS]
     parts_of = _read(connection, sorted(hours), reference, known) if known else {}
-    for key in known:
-        found += _of_attribute(connection, parts_of, reference, start=hour_of(now) + 1, keys=keys, key=key)
+    found = _of_attributes(connection, parts_of, reference, start=hour_of(now) + 1, keys=keys)
     return bool(_set(connection, found, who=WATCH, why=why))
 
 
@@ -97,34 +94,29 @@ def _of_lines(
     )
 
 
-def _of_attribute(
-    connection: Connection,
-    parts_of: Mapping[str, Parts],
-    reference: Window,
-    *,
-    start: int,
-    keys: Sequence[str],
-    key: str,
+def _of_attributes(
+    connection: Connection, parts_of: Mapping[str, Parts], reference: Window, *, start: int, keys: Sequence[str]
 ) -> list[StreamBaseline]:
-    """Baselines of the values of an attribute; none where few parts have it, or nearly each has a value of its own."""
-    shared = {
-        attribute_stream(line, key, value): parts
-        for line, of_line in parts_of.items()
-        for (name, value), parts in of_line.by_attribute().items()
-        if name == key
-    }
-    if not shared or sum(map(len, shared.values())) < _LEAST_PARTS_EACH * len(shared):
-        return []
-    fleet = streams.count_values(connection, key, since=reference.since, until=reference.until)
-    return fleet_baselines(
-        shared,
-        reference,
-        model_id=_model(parts_of),
-        valid_from_hour=start,
-        fleet=attribute_stream("", key, ""),
-        share=(1 - _SHARE_OF_LINES) / len(keys),
-        streams=max(fleet, len(shared)),
-    )
+    """Baselines of the values of each attribute that was read; none where nearly each part has a value of its own."""
+    fleets: dict[str, dict[str, Parts]] = defaultdict(dict)
+    for line, parts in parts_of.items():
+        for (key, value), shared in parts.by_attribute().items():
+            fleets[key][attribute_stream(line, key, value)] = shared
+    found = []
+    for key, members in fleets.items():
+        if sum(map(len, members.values())) < _LEAST_PARTS_EACH * len(members):
+            continue
+        known = streams.count_values(connection, key, since=reference.since, until=reference.until)
+        found += fleet_baselines(
+            members,
+            reference,
+            model_id=_model(parts_of),
+            valid_from_hour=start,
+            fleet=attribute_stream("", key, ""),
+            share=(1 - _SHARE_OF_LINES) / len(keys),
+            streams=max(known, len(members)),
+        )
+    return found
 
 
 def _set(connection: Connection, found: Sequence[StreamBaseline], *, who: str, why: str) -> list[StreamBaseline]:

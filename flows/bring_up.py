@@ -139,7 +139,7 @@ def _bring_up(pc: PlantPC, record: _Record, stage: Stage, stopping: threading.Ev
         record.write("starting")
     with stage("Database") as details:
         if pc.settings.database_url is None:
-            supervisor.start(EmbeddedPostgres(folder=pc.home / "postgres"))
+            supervisor.start(EmbeddedPostgres(folder=pc.settings.postgres_folder))
         details.append(_prepare_database(pc.settings))
     make_own_bucket(pc.settings)
 

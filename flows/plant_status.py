@@ -75,11 +75,11 @@ def _supervisor(pc: PlantPC, running: Running | None) -> Check:
 
 
 def _database(pc: PlantPC) -> Check:
-    given = pc.settings.database_url
-    if given is None and not embedded.answers(pc.home / "postgres"):
-        return Check(name="database", well=False, text=f"the embedded one in {pc.home / 'postgres'} does not answer")
+    given, folder = pc.settings.database_url, pc.settings.postgres_folder
+    if given is None and not embedded.answers(folder):
+        return Check(name="database", well=False, text=f"the embedded one in {folder} does not answer")
     try:
-        url = embedded.address(pc.home / "postgres") if given is None else database_url(given.get_secret_value())
+        url = embedded.address(folder) if given is None else database_url(given.get_secret_value())
         engine = make_engine(url)
         try:
             text = f"Postgres {check_connection(engine)}, schema {migrate.check(engine)}"

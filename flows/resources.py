@@ -85,7 +85,7 @@ def close_resources() -> None:
 def open_engine(settings: Settings) -> Engine:
     """Connect to the plant's database, or start the embedded one; its schema is taken as it is."""
     if settings.database_url is None:
-        url = embedded.start(settings.home.absolute() / "postgres")
+        url = embedded.start(settings.postgres_folder)
     else:
         url = database_url(settings.database_url.get_secret_value())
     return make_engine(url, pool_size=settings.chunks_in_flight + 2)

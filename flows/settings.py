@@ -192,6 +192,11 @@ class Settings(BaseSettings):
             return f"uid {os.getuid()}"
 
     @property
+    def postgres_folder(self) -> Path:
+        """The data folder of the embedded Postgres."""
+        return self.home.absolute() / "postgres"
+
+    @property
     def images_root(self) -> str:
         """The URL that line images lie below."""
         return self.images_url or (self.home.absolute() / "bucket").as_uri()

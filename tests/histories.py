@@ -102,17 +102,17 @@ def write_parts(engine, run_id, model_id, *, line, hour, scores, first=0, quaran
             connection.execute(text(_OUTCOMES[table]), rows)
 
 
-def write_moulds(engine, *, line, hour, moulds):
-    """Say that the parts of an hour come from so many moulds in turn, by the number in their ids."""
+def write_moulds(engine, *, since, until, moulds):
+    """Say that the parts of some hours come from so many moulds in turn, by the number in their ids."""
     with engine.begin() as connection:
         connection.execute(
             text(
                 "INSERT INTO part_attribute (line, part_id, day, key, value) "
                 "SELECT line, part_id, (captured_at AT TIME ZONE 'UTC')::date, 'mould', "
                 "'M' || substring(part_id FROM 2)::integer % :moulds "
-                "FROM image WHERE line = :line AND captured_at >= :hour AND captured_at < :hour + interval '1 hour'"
+                "FROM image WHERE captured_at >= :since AND captured_at < :until"
             ),
-            {"line": line, "hour": hour, "moulds": moulds},
+            {"since": since, "until": until, "moulds": moulds},
         )
 
 

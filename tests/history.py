@@ -101,8 +101,8 @@ def simulate(
                 engine, run, model, line=line, hour=START + hour * HOUR, scores=scores, first=hour * per_hour,
                 minute_of=minutes,
             )  # fmt: skip
-            if moulds:
-                write_moulds(engine, line=line, hour=START + hour * HOUR, moulds=moulds)
+        if moulds:
+            write_moulds(engine, since=START + hour * HOUR, until=START + (hour + 1) * HOUR, moulds=moulds)
         now = START + (hour + 1) * HOUR + timedelta(minutes=5)
         if hour + 1 < learn_days * 24:
             continue

@@ -88,7 +88,7 @@ def _room_made(settings: Settings, file: Path) -> Iterator[None]:
     from db import embedded
     from flows.running import read_running
 
-    data = _data_folder(settings)
+    data = settings.postgres_folder
     if read_running(settings.home) is not None or embedded.answers(data):
         fail("The database is in use. Stop it first: casting down")
     backups.refuse_foreign(file)
@@ -106,7 +106,3 @@ def _room_made(settings: Settings, file: Path) -> Iterator[None]:
         messages.print("The database is as it was before.")
         raise
     messages.print(f"The old data folder is kept as {kept}.", highlight=False, soft_wrap=True)
-
-
-def _data_folder(settings: Settings) -> Path:
-    return settings.home.absolute() / "postgres"

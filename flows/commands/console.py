@@ -74,8 +74,8 @@ def fail(message: str) -> NoReturn:
 
 def expect_database(settings: Settings) -> None:
     """Refuse to make an empty embedded database where there is none: what is read of it would mislead."""
-    home = settings.home.absolute()
-    if settings.database_url is None and not (home / "postgres" / "PG_VERSION").is_file():
+    if settings.database_url is None and not (settings.postgres_folder / "PG_VERSION").is_file():
+        home = settings.home.absolute()
         fail(
             f"There is no embedded database in {home}. Set CASTING_HOME to the home of the plant, or begin: casting up"
         )

@@ -20,7 +20,7 @@ from casting_core.types import Window
 from flows.baselines import set_baselines
 from tests.benchmarks import plant
 from tests.benchmarks.program import run_program
-from tests.histories import HOUR, START, completed_run, register
+from tests.histories import HOUR, START, completed_run, register, write_moulds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +46,6 @@ _STATES = """
     FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS h, generate_series(1, 50) AS l
 """
 _MOULDS_EACH, _MOULD_HOURS = 10, 20
-_MOULDS = """
-    INSERT INTO part_attribute (line, part_id, day, key, value)
-    SELECT line, part_id, (captured_at AT TIME ZONE 'UTC')::date, 'mould', 'M' || right(part_id, 3)::integer % :moulds
-    FROM image
-    WHERE captured_at >= :since AND captured_at < :until
-"""
 _REVIEW = ((0.35, 0.002), (0.45, 0.001), (0.55, 0.0008), (0.65, 0.0005))
 _PROGRAM = """
 import json, sys, time
@@ -117,12 +111,6 @@ class _Plant:
             values = {"model": self.model, "run": self.scoring_run, "since": since, "until": until}
             connection.execute(text(_VERDICTS), values)
 
-    def tell_moulds(self, first: int, last: int) -> None:
-        """Say of which mould the parts of some hours are."""
-        window = {"since": START + first * HOUR, "until": START + (last + 1) * HOUR}
-        with self.engine.begin() as connection:
-            connection.execute(text(_MOULDS), window | {"moulds": _MOULDS_EACH})
-
     def analyze(self) -> None:
         """Let Postgres count its rows, as it does by itself after a while."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -184,7 +172,7 @@ def _hours_more(lines: _Plant) -> dict[str, Any]:
 
 def _with_moulds(lines: _Plant, end: int) -> dict[str, Any]:
     """Watch a backlog and one more hour of lines and their moulds, on new baselines."""
-    lines.tell_moulds(end - 24, end - 1)
+    _tell_moulds(lines, end - 24, end - 1)
     with lines.engine.begin() as connection:
         reference = Window(since=START + (end - 24) * HOUR, until=START + end * HOUR)
         set_baselines(
@@ -194,7 +182,7 @@ def _with_moulds(lines: _Plant, end: int) -> dict[str, Any]:
     found = {}
     for name, hours in (("a backlog", _MOULD_HOURS), ("an hour more", 1)):
         lines.write(end, end + hours - 1)
-        lines.tell_moulds(end, end + hours - 1)
+        _tell_moulds(lines, end, end + hours - 1)
         lines.analyze()
         end += hours
         watched = _watch(end, streams="mould")
@@ -206,6 +194,10 @@ def _with_moulds(lines: _Plant, end: int) -> dict[str, Any]:
             f"with moulds, {name}, MiB": watched["peak"],
         }
     return found
+
+
+def _tell_moulds(lines: _Plant, first: int, last: int) -> None:
+    write_moulds(lines.engine, since=START + first * HOUR, until=START + (last + 1) * HOUR, moulds=_MOULDS_EACH)
 
 
 def _watch(hour: int, *, streams: str = "") -> dict[str, Any]:
